@@ -3,6 +3,8 @@
 //! The house, from the ground up; imports go down a floor, never up or across (`tests/it/tidy.rs` checks it):
 //!
 //! - [`domain`]: pure values and rules.
+//! - [`channels`]: HTTP out to the places that sell the stock.
+pub mod channels;
 pub mod domain;
 
 /// The contract, as compiled from `proto/`.

@@ -1,0 +1,71 @@
+//! What the answer of a receiver, or its absence, means for the items of the call.
+
+use std::{error::Error, time::Duration};
+
+use jiff::Timestamp;
+use reqwest::{Response, StatusCode};
+
+use super::super::{ErrorText, PushOutcome, retry_after::retry_after};
+
+/// Of the body at most this is read: enough to say what was wrong, and small answers keep their connection.
+const BODY_BYTES_MAX: usize = 4 * 1024;
+
+/// Reads the answer. Its status has decided; the body only explains, so a body that breaks off changes nothing.
+pub(super) async fn outcome(mut response: Response) -> PushOutcome {
+    let body = body_start(&mut response).await;
+    let status = response.status();
+    let said = ErrorText::new(&format!("{status}: {}", String::from_utf8_lossy(&body)));
+    match status {
+        _ if status.is_success() => PushOutcome::Applied,
+        _ if status.is_redirection() => {
+            let error = ErrorText::new(&format!("{status}: redirects are not followed: set the final url"));
+            PushOutcome::Rejected { error }
+        }
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
+            PushOutcome::RetryAfter { after: retry_after(response.headers(), Timestamp::now()), error: said }
+        }
+        _ if status.is_server_error() => {
+            PushOutcome::RetryAfter { after: retry_after(response.headers(), Timestamp::now()), error: said }
+        }
+        _ => PushOutcome::Rejected { error: said },
+    }
+}
+
+/// Tells a call that never went out from one whose answer is missing.
+pub(super) fn no_answer(error: reqwest::Error, timeout: Duration) -> PushOutcome {
+    if error.is_connect() {
+        let error = ErrorText::new(&format!("cannot connect to the receiver: {}", root(&error)));
+        return PushOutcome::RetryAfter { after: None, error };
+    }
+    let error = if error.is_timeout() {
+        ErrorText::new(&format!("no answer within {} ms", timeout.as_millis()))
+    } else {
+        ErrorText::new(&format!("the connection broke before the answer came: {}", root(&error)))
+    };
+    PushOutcome::Unknown { error }
+}
+
+async fn body_start(response: &mut Response) -> Vec<u8> {
+    let mut start = Vec::new();
+    while start.len() < BODY_BYTES_MAX {
+        match response.chunk().await {
+            Ok(Some(chunk)) => {
+                start.extend_from_slice(&chunk[..chunk.len().min(BODY_BYTES_MAX - start.len())])
+            }
+            Ok(None) | Err(_) => break,
+        }
+    }
+    start
+}
+
+/// The innermost cause: the client's own words repeat the url, which may hold a password.
+fn root(error: &reqwest::Error) -> String {
+    let mut cause: &dyn Error = match error.source() {
+        Some(source) => source,
+        None => return "no reason given".to_owned(),
+    };
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause.to_string()
+}
