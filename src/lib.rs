@@ -16,3 +16,4 @@ pub mod proto {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stockgate_descriptor.bin"));
 }
 pub mod store;
+pub mod telemetry;

@@ -110,7 +110,9 @@ impl FromStr for HoldId {
     type Err = HoldIdProblem;
 
     fn from_str(text: &str) -> Result<Self, HoldIdProblem> {
-        super::text::check(text, HOLD_ID_BYTES_MAX, "printable ASCII without space", |b| b.is_ascii_graphic())?;
+        super::text::check(text, HOLD_ID_BYTES_MAX, "printable ASCII without space", |b| {
+            b.is_ascii_graphic()
+        })?;
         let mut parts = text.splitn(4, '-');
         let (Some("h"), Some(numbers), Some(hash), Some(sku)) =
             (parts.next(), parts.next(), parts.next(), parts.next())

@@ -18,7 +18,9 @@ pub use fingerprint::Fingerprint;
 pub use hold::{Hold, HoldId, HoldLine, HoldState};
 pub use ids::{ChannelId, ClientId, IdempotencyKey, Partition, Partitions, Sku};
 pub use lines::{LINES_MAX, Line, LineProblem, Lines, SkuQuantity};
-pub use mutation::{Action, Answer, Applied, LineResult, Mutation, Refusal, Rpc, Shortage, Versions, WhenExpired};
+pub use mutation::{
+    Action, Answer, Applied, LineResult, Mutation, Refusal, Rpc, Shortage, Versions, WhenExpired,
+};
 pub use publish::{DesiredState, PublishPolicy};
 pub use retry::Backoff;
 pub use stock::{Level, QUANTITY_MAX, Quantity, QuantityProblem, SetCondition, Ttl, TtlProblem};

@@ -1,7 +1,7 @@
 //! What can go wrong between a request and its answer. Refusals are answers, not errors: see `domain::Refusal`.
 
 /// A fault of the store.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
     /// Redis cannot be reached; nothing was sent.
     #[error("redis is not reachable; nothing was changed")]

@@ -1,5 +1,204 @@
 //! Redis, and only Redis: keys, scripts, group commit, and what is read and written through them.
+//!
+//! A mutation goes straight down: [`Store::mutate`] packs it (`encode`), the `committer` sends it with its neighbours as one
+//! `lua/transact.lua`, and `decode` reads its answer. Reads and propagation go beside the committer.
 
+mod committer;
+mod decode;
+mod encode;
 mod error;
+mod events;
+mod holds;
+mod keys;
+mod levels;
+mod link;
+mod meta;
+mod propagation;
+mod scripts;
+mod settings;
+mod sync;
+mod verify;
 
+use std::{sync::Arc, time::Duration};
+
+use deadpool_redis::{Manager, Pool, PoolError, Runtime};
+use redis::{AsyncConnectionConfig, FromRedisValue};
+use tokio::{
+    sync::{mpsc, mpsc::error::TrySendError, oneshot},
+    time::{Instant, timeout, timeout_at},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::domain::{Answer, ChannelId, ClientId, IdempotencyKey, Mutation, Partitions, Sku};
+
+use committer::{Call, Committer};
+use encode::Operation;
+use keys::Keys;
+use link::Link;
+
+pub use decode::Resolved;
 pub use error::StoreError;
+pub use events::{Entry, EntryId};
+pub use holds::Swept;
+pub use levels::{StoredLevel, WalkPosition};
+pub use link::LinkSettings;
+pub use meta::PrepareError;
+pub use propagation::{Claim, Claimed, SettleOutcome, Settled, Settlement};
+pub use settings::{Clock, StoreSettings};
+pub use sync::{ChannelCounts, SyncState};
+pub use verify::{Finding, FindingKind, VerifyReport};
+
+/// A cheap handle to the stock in Redis.
+#[derive(Clone)]
+pub struct Store {
+    inner: Arc<Inner>,
+}
+
+struct Inner {
+    settings: StoreSettings,
+    keys: Keys,
+    link: Arc<Link>,
+    blocking: Pool,
+    queue: mpsc::Sender<Call>,
+}
+
+impl Store {
+    /// Opens the store: nothing is sent yet. Its committer runs on `tasks` until `stop`, then answers what is queued.
+    pub fn open(
+        settings: StoreSettings,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Result<Self, StoreError> {
+        let link = Arc::new(Link::new(settings.link.clone())?);
+        let keys = Keys::new(&settings.namespace);
+        let (queue, calls) = mpsc::channel(settings.queue_max);
+        let committer = Committer {
+            link: Arc::clone(&link),
+            keys: keys.clone(),
+            partitions: settings.partitions,
+            retention_ms: retention_ms(&settings),
+            clock: settings.clock.clone(),
+            batch_max: settings.batch_max,
+            lines_max: settings.lines_max,
+            window: 0,
+        };
+        tasks.spawn(committer.run(calls, stop));
+        let blocking = blocking_pool(&settings)?;
+        Ok(Self { inner: Arc::new(Inner { settings, keys, link, blocking, queue }) })
+    }
+
+    /// Asks for a mutation. Past `deadline` the outcome is unknown: repeat with the same key.
+    pub async fn mutate(&self, mutation: &Mutation, deadline: Option<Instant>) -> Result<Answer, StoreError> {
+        let operation = encode::mutation(mutation, self.partitions());
+        let text = self.execute(operation, deadline).await?;
+        decode::mutation(&text, mutation)
+    }
+
+    /// Says what a key was answered; burns it when it was never used.
+    pub async fn resolve_key(
+        &self,
+        client: &ClientId,
+        home: &Sku,
+        key: &IdempotencyKey,
+        deadline: Option<Instant>,
+    ) -> Result<Resolved, StoreError> {
+        let operation = encode::resolve(client.as_str(), home, key.as_str(), self.partitions());
+        decode::resolved(&self.execute(operation, deadline).await?)
+    }
+
+    /// Sends one operation with whatever else is waiting; refused at once when the queue is full.
+    async fn execute(&self, operation: Operation, deadline: Option<Instant>) -> Result<String, StoreError> {
+        let (reply, answer) = oneshot::channel();
+        self.inner.queue.try_send(Call { operation, reply, rounds: 0 }).map_err(|error| match error {
+            TrySendError::Full(_) => StoreError::Overloaded { queued: self.inner.settings.queue_max },
+            TrySendError::Closed(_) => StoreError::Draining,
+        })?;
+        let started = Instant::now();
+        let answered = match deadline {
+            Some(deadline) => timeout_at(deadline, answer).await.map_err(|_| StoreError::NoAnswer {
+                waited_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+            })?,
+            None => answer.await,
+        };
+        answered.unwrap_or(Err(StoreError::Draining))
+    }
+
+    /// How many partitions there are.
+    pub fn partitions(&self) -> Partitions {
+        self.inner.settings.partitions
+    }
+
+    /// The configured channels, in order.
+    pub fn channels(&self) -> &[ChannelId] {
+        &self.inner.settings.channels
+    }
+
+    fn retention_ms(&self) -> i64 {
+        retention_ms(&self.inner.settings)
+    }
+
+    fn lease_ms(&self) -> u64 {
+        u64::try_from(self.inner.settings.lease.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    fn clock_argument(&self) -> String {
+        self.inner.settings.clock.argument()
+    }
+
+    /// Runs one plain command on the shared connection; the connection's response timeout bounds it.
+    async fn query<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, StoreError> {
+        let mut connection = self.inner.link.connection().await?;
+        match command.query_async(&mut connection.redis).await {
+            Ok(value) => Ok(value),
+            Err(error) => Err(self.inner.link.fault(&connection, error).await),
+        }
+    }
+
+    /// Runs a command that blocks up to `wait_ms`, on a connection of its own.
+    async fn query_blocking<T: FromRedisValue>(
+        &self,
+        command: &redis::Cmd,
+        wait_ms: u64,
+    ) -> Result<T, StoreError> {
+        let patience = Duration::from_millis(wait_ms) + self.inner.settings.link.response_timeout;
+        let mut connection = self.inner.blocking.get().await.map_err(|error| match error {
+            PoolError::Backend(source) => StoreError::Unavailable { source: Some(source) },
+            _ => StoreError::Unavailable { source: None },
+        })?;
+        match timeout(patience, command.query_async(&mut connection)).await {
+            Ok(Ok(value)) => Ok(value),
+            broken_or_late => {
+                // The connection may still be blocked, or be to a Redis that is gone: never back into the pool.
+                drop(deadpool_redis::Connection::take(connection));
+                let waited_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
+                match broken_or_late {
+                    Ok(Err(error)) => Err(self.inner.link.classify(error)),
+                    _ => Err(StoreError::NoAnswer { waited_ms }),
+                }
+            }
+        }
+    }
+}
+
+fn retention_ms(settings: &StoreSettings) -> i64 {
+    i64::try_from(settings.retention.as_millis()).unwrap_or(i64::MAX).max(1)
+}
+
+fn blocking_pool(settings: &StoreSettings) -> Result<Pool, StoreError> {
+    let refused = |source| StoreError::Refused { source };
+    let config = AsyncConnectionConfig::new()
+        .set_connection_timeout(Some(settings.link.connect_timeout))
+        // Each blocking read has its own deadline, longer than its BLOCK.
+        .set_response_timeout(None);
+    let info = link::connection_info(&settings.link.url).map_err(refused)?;
+    let manager = Manager::new_with_config(info, config).map_err(refused)?;
+    let wait = Some(settings.link.connect_timeout);
+    Pool::builder(manager)
+        .max_size(settings.pool_max)
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(wait)
+        .create_timeout(wait)
+        .recycle_timeout(wait)
+        .build()
+        .map_err(|_| StoreError::Unavailable { source: None })
+}

@@ -1,0 +1,34 @@
+-- Answers. A kept answer becomes the key's record; the text of an applied one waits for the stream entry's id.
+-- Applied: "ok <n> <on hand held version event>…" in the order of the request's lines; verbs on holds name each change,
+-- "ok <n> <sku quantity on hand held version event>…", and add their hold.
+local answer = {}
+
+function answer.refuse(text)
+  return { text = text, kept = true }
+end
+
+function answer.undecided(text)
+  return { text = text, kept = false }
+end
+
+function answer.ok(changes, tail, named)
+  return { changes = changes, tail = tail or '', named = named, kept = true }
+end
+
+-- "<word> <n> <item>…"
+function answer.list(word, items)
+  return answer.refuse(word .. ' ' .. #items .. ' ' .. table.concat(items, ' '))
+end
+
+-- To be called after the events are written.
+function answer.text(one)
+  if one.text then return one.text end
+  local parts = { 'ok ' .. #one.changes }
+  for _, change in ipairs(one.changes) do
+    local event = change.event or books.event_id(change.slot, change.index)
+    if one.named then parts[#parts + 1] = change.sku .. ' ' .. change.quantity end
+    parts[#parts + 1] = change.on_hand .. ' ' .. change.held .. ' ' .. change.version .. ' ' .. event
+  end
+  one.text = table.concat(parts, ' ') .. one.tail
+  return one.text
+end

@@ -1,0 +1,42 @@
+-- One hold, stored as "<state> <deadline, ms> <made, ms> <n> <partition sku reserved held committed>… <cause of its reserve>".
+-- State: h held, c committed, l released, x expired. An ended hold keeps, as held, what went back at its end.
+local hold = {}
+
+-- Answers nil when the text does not parse.
+function hold.read(id, text)
+  local state, deadline, made, count, at = string.match(text, '^([hclx]) (%d+) (%d+) (%d+) ()')
+  if not state then return nil end
+  local lines = {}
+  for index = 1, tonumber(count) do
+    local number, sku, reserved, held, committed, after =
+      string.match(text, '^(%d+) (%S+) (%d+) (%d+) (%d+) ()', at)
+    if not number then return nil end
+    lines[index] = {
+      number = tonumber(number), sku = sku, reserved = tonumber(reserved),
+      held = tonumber(held), committed = tonumber(committed),
+    }
+    at = after
+  end
+  local cause = string.sub(text, at)
+  if string.sub(cause, 1, 1) ~= '{' then return nil end
+  return { id = id, state = state, deadline = tonumber(deadline), made = made, lines = lines, cause = cause }
+end
+
+function hold.write(one)
+  local parts = { one.state, one.deadline, one.made, #one.lines }
+  for _, line in ipairs(one.lines) do
+    parts[#parts + 1] = line.number .. ' ' .. line.sku .. ' ' .. line.reserved .. ' ' .. line.held .. ' ' .. line.committed
+  end
+  parts[#parts + 1] = one.cause
+  return table.concat(parts, ' ')
+end
+
+-- What an answer says of a hold: "<id> <state> <deadline> <n> <sku reserved held committed>… <cause of its reserve>".
+function hold.tell(one)
+  local parts = { '', one.id, one.state, one.deadline, #one.lines }
+  for _, line in ipairs(one.lines) do
+    parts[#parts + 1] = line.sku .. ' ' .. line.reserved .. ' ' .. line.held .. ' ' .. line.committed
+  end
+  parts[#parts + 1] = one.cause
+  return table.concat(parts, ' ')
+end

@@ -1,0 +1,49 @@
+#!lua
+-- transact: applies a vector of operations in order, each wholly or not at all, with its idempotency record, versions,
+-- holds and events. Safe to repeat: an operation whose key has a record is answered from it and changes nothing.
+-- Reads everything, decides in memory, then writes; an operation on a broken record fails alone.
+--
+-- KEYS, eight per partition p = 0, 1, … of ARGV's list:
+-- KEYS[8p+1] stock         hash    SKU -> level (include/level.lua)
+-- KEYS[8p+2] records       hash    "client SKU key" -> "fingerprint answer", this window
+-- KEYS[8p+3] records       hash    the same, the window before
+-- KEYS[8p+4] holds         hash    hold id -> live hold (include/hold.lua)
+-- KEYS[8p+5] ended holds   hash    hold id -> ended hold, this window
+-- KEYS[8p+6] ended holds   hash    the same, the window before
+-- KEYS[8p+7] deadlines     zset    live hold ids by deadline, ms
+-- KEYS[8p+8] events        stream  one entry per run: t = now, ms; e = causes and mutations (lua/README.md)
+--
+-- ARGV[1]   now, ms         "" for the Redis clock; tests move time by giving it
+-- ARGV[2]   retention, ms   length of a window, 1 ms and up
+-- ARGV[3]   window          the one the keys were made for
+-- ARGV[4]   wide            1 when all partitions of the atomic domain are given, else 0
+-- ARGV[5]   partitions      how many, 1 to 4096; their numbers follow
+-- ARGV[6..] operations      their count, 1 to 512, then each: verb, its partition, its arguments (verbs/*.lua)
+--
+-- Returns
+--   rotate <window>         another window has begun: nothing was done, send again with its keys
+--   done <now ms> <answer>… one answer per operation, in order; each a text led by a word:
+--     ok <n> <change>…      carried out; what follows depends on the verb (include/answer.lua)
+--     replayed <answer>     the key's first answer
+--     conflict <fingerprint> the key has a record of another request
+--     burnt                 the key was burnt before it was used
+--     found <fingerprint> <answer>  what resolve found
+--     insufficient <n> <sku requested available>…
+--     unknown_sku <n> <sku>…
+--     version <n> <sku expected current>…
+--     exceeds <n> <sku requested held>…
+--     overflow <sku>
+--     unknown_hold
+--     over <state> <deadline ms>   the hold has ended: c committed, l released, x expired
+--     broken <what>         a stored record does not parse; not remembered
+--     again                 overdue holds are left that may free stock: send again; not remembered
+--     wide                  overdue holds of other partitions may free stock: send again with all; not remembered
+--     swept <ended> <more>  what the sweep ended; more is 1 when overdue holds are left
+--     busy                  the record changed since it was verified; not remembered
+--
+-- Emits: d decremented, r reserved, c committed, l released, x expired, e extended, i restocked, a adjusted, s set,
+-- f refused, p repaired.
+--
+-- Cost: O(operations + lines) and one call per key and run; a refusal reads overdue holds, at most 256 a run.
+local keys, argv = KEYS, ARGV
+-- end of bindings

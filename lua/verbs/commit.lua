@@ -1,0 +1,61 @@
+-- commit: sells what a hold promised. Arguments: record, fingerprint, cause, hold id, keep open (1 or 0),
+-- reacquire (1 or 0), lines of the hold (none: all).
+local commit = {}
+
+function commit.parse(batch, op, take)
+  op.hold = take()
+  op.keep_open = take() == '1'
+  op.reacquire = take() == '1'
+  op.lines = lines.of_hold(take)
+  books.want_hold(batch.slots[op.home], op.hold)
+end
+
+-- Takes the units of an expired hold again, straight into a sale.
+local function reacquire(batch, op, one)
+  local chosen, refused = rules.selection(op, one)
+  if refused then return refused end
+  local wanted = {}
+  for _, line in ipairs(one.lines) do
+    if (chosen[line.sku] or 0) > 0 then
+      wanted[#wanted + 1] = { number = line.number, sku = line.sku, quantity = chosen[line.sku], of = line }
+    end
+  end
+  refused = rules.objection(batch, wanted) or rules.shortage(batch, op, wanted)
+  if refused then return refused end
+  local changes = {}
+  for index, line in ipairs(wanted) do
+    line.of.committed = line.of.committed + line.quantity
+    changes[index] = books.move(batch, line, 'c', op.cause .. ' ' .. one.cause, -line.quantity, 0, line.quantity)
+  end
+  for _, line in ipairs(one.lines) do line.held = 0 end
+  one.state = 'c'
+  books.touch_hold(batch.slots[op.home], one)
+  return answer.ok(changes, hold.tell(one), true)
+end
+
+function commit.apply(batch, op)
+  local one, refused = rules.live_hold(batch, op)
+  if refused then
+    if one and one.state == 'x' and op.reacquire then return reacquire(batch, op, one) end
+    return refused
+  end
+  local chosen
+  chosen, refused = rules.selection(op, one)
+  if refused then return refused end
+  local cause = op.cause .. ' ' .. one.cause
+  local changes, left = {}, 0
+  for _, line in ipairs(one.lines) do
+    local sold = chosen[line.sku] or 0
+    local back = op.keep_open and 0 or line.held - sold
+    if sold + back > 0 then
+      local kind = sold > 0 and 'c' or 'l'
+      changes[#changes + 1] = books.move(batch, line, kind, cause, -sold, -sold - back, sold)
+    end
+    line.committed = line.committed + sold
+    line.held = line.held - sold - back
+    left = left + line.held
+  end
+  if left == 0 then one.state = 'c' end
+  books.touch_hold(batch.slots[op.home], one)
+  return answer.ok(changes, hold.tell(one), true)
+end

@@ -1,0 +1,17 @@
+-- decrement: sells now. Arguments: record, fingerprint, cause, source named (1 or 0), lines.
+local decrement = {}
+
+function decrement.parse(batch, op, take)
+  op.source = take() == '1'
+  op.lines = lines.versioned(batch, take)
+end
+
+function decrement.apply(batch, op)
+  local refused = rules.objection(batch, op.lines) or rules.shortage(batch, op, op.lines)
+  if refused then return refused end
+  local changes = {}
+  for index, line in ipairs(op.lines) do
+    changes[index] = books.move(batch, line, 'd', op.cause, -line.quantity, 0, line.quantity)
+  end
+  return answer.ok(changes)
+end

@@ -1,0 +1,39 @@
+-- release: gives a hold's units back. Arguments: record, fingerprint, cause, hold id, lines of the hold (none: all).
+-- A hold nobody knows is released too: the tombstone refuses its late reserve.
+local release = {}
+
+function release.parse(batch, op, take)
+  op.hold = take()
+  op.lines = lines.of_hold(take)
+  books.want_hold(batch.slots[op.home], op.hold)
+end
+
+local function bury_unborn(batch, op)
+  local slot = batch.slots[op.home]
+  local one = { id = op.hold, state = 'l', deadline = 0, made = batch.now, lines = {}, cause = '{}' }
+  slot.holds[op.hold] = one
+  books.touch_hold(slot, one)
+  return answer.ok({}, hold.tell(one), true)
+end
+
+function release.apply(batch, op)
+  local slot = batch.slots[op.home]
+  if not slot.holds[op.hold] then return bury_unborn(batch, op) end
+  local one, refused = rules.live_hold(batch, op)
+  if refused then return refused end
+  local chosen
+  chosen, refused = rules.selection(op, one)
+  if refused then return refused end
+  local cause = op.cause .. ' ' .. one.cause
+  local changes, left, sold = {}, 0, 0
+  for _, line in ipairs(one.lines) do
+    local back = chosen[line.sku] or 0
+    if back > 0 then changes[#changes + 1] = books.move(batch, line, 'l', cause, 0, -back, back) end
+    line.held = line.held - back
+    left = left + line.held
+    sold = sold + line.committed
+  end
+  if left == 0 then one.state = sold > 0 and 'c' or 'l' end
+  books.touch_hold(slot, one)
+  return answer.ok(changes, hold.tell(one), true)
+end

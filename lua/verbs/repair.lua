@@ -1,0 +1,31 @@
+-- repair: writes a level that verifying found to be right, if the stored text is still the one it looked at.
+-- Arguments: cause, sku, text seen ('' when there was none), on hand, held, held delta, version.
+local repair = {}
+
+function repair.parse(batch, op, take)
+  op.cause = take()
+  op.line = { number = op.home, sku = take() }
+  op.seen = take()
+  op.on_hand = tonumber(take())
+  op.held = tonumber(take())
+  op.held_delta = tonumber(take())
+  op.version = tonumber(take())
+  books.want_level(batch.slots[op.home], op.line.sku)
+end
+
+function repair.apply(batch, op)
+  local slot = batch.slots[op.home]
+  local one = slot.levels[op.line.sku]
+  if one.dirty or one.text ~= op.seen then return answer.undecided('busy') end
+  local mended = {
+    sku = one.sku, text = one.text, on_hand = op.on_hand, held = op.held, version = op.version,
+    updated = batch.now, refused = 0, event = '-',
+  }
+  slot.levels[one.sku] = mended
+  mended.index = books.record(slot, 'p', op.cause, mended, 0, op.held_delta)
+  books.touch(slot, mended)
+  return { changes = { {
+    slot = slot, sku = one.sku, quantity = 0, on_hand = mended.on_hand, held = mended.held, version = mended.version,
+    index = mended.index,
+  } }, tail = '', kept = false }
+end

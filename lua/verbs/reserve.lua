@@ -1,0 +1,37 @@
+-- reserve: promises units to a hold. Arguments: record, fingerprint, cause, source named, hold id, ttl ms, lines.
+local reserve = {}
+
+function reserve.parse(batch, op, take)
+  op.source = take() == '1'
+  op.hold = take()
+  op.ttl_ms = tonumber(take())
+  op.lines = lines.versioned(batch, take)
+  books.want_hold(batch.slots[op.home], op.hold)
+end
+
+-- The hold is there although its record is not: released before it was made, or extended past its record's life.
+local function meet_existing(batch, op, one)
+  if one.broken then return answer.undecided('broken hold ' .. op.hold) end
+  if one.state == 'h' and one.deadline > batch.now then return answer.refuse('over h ' .. one.deadline) end
+  local state = one.state == 'h' and 'x' or one.state
+  return answer.refuse('over ' .. state .. ' ' .. one.deadline)
+end
+
+function reserve.apply(batch, op)
+  local slot = batch.slots[op.home]
+  if slot.holds[op.hold] then return meet_existing(batch, op, slot.holds[op.hold]) end
+  local refused = rules.objection(batch, op.lines) or rules.shortage(batch, op, op.lines)
+  if refused then return refused end
+  local one = {
+    id = op.hold, state = 'h', deadline = batch.now + op.ttl_ms, made = batch.now, lines = {}, cause = op.cause,
+  }
+  local changes = {}
+  for index, line in ipairs(op.lines) do
+    changes[index] = books.move(batch, line, 'r', op.cause, 0, line.quantity, line.quantity)
+    one.lines[index] =
+      { number = line.number, sku = line.sku, reserved = line.quantity, held = line.quantity, committed = 0 }
+  end
+  slot.holds[op.hold] = one
+  books.touch_hold(slot, one)
+  return answer.ok(changes, ' ' .. one.id .. ' ' .. one.deadline)
+end

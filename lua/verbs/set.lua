@@ -1,0 +1,28 @@
+-- set: sets a count, and makes the SKU if it is new. Arguments: record, fingerprint, cause, on hand back then ('' when the
+-- count is of now: later changes are kept on top of it otherwise), one line; its expected version '' is force, 0 is absent.
+local set = {}
+
+function set.parse(batch, op, take)
+  op.then_on_hand = tonumber(take())
+  op.lines = lines.versioned(batch, take)
+end
+
+function set.apply(batch, op)
+  local line = op.lines[1]
+  local slot = batch.slots[line.number]
+  local one = slot.levels[line.sku]
+  if one.broken then return answer.undecided('broken sku ' .. line.sku) end
+  if line.expected and one.version ~= line.expected then
+    return answer.list('version', { line.sku .. ' ' .. line.expected .. ' ' .. one.version })
+  end
+  local delta = line.quantity - (op.then_on_hand or one.on_hand)
+  if one.on_hand + delta > level.MAX then return answer.refuse('overflow ' .. line.sku) end
+  if delta == 0 and not one.missing then
+    -- Nothing changes, so there is no event to tell channels about; the answer names the one that made this version.
+    return answer.ok({ {
+      slot = slot, sku = one.sku, quantity = 0, on_hand = one.on_hand, held = one.held, version = one.version,
+      index = one.index, event = not one.index and one.event or nil,
+    } }, ' 0')
+  end
+  return answer.ok({ books.move(batch, line, 's', op.cause, delta, 0, delta) }, ' ' .. delta)
+end

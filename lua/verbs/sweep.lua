@@ -1,0 +1,18 @@
+-- sweep: ends overdue holds of one partition. Arguments: how many at most.
+local sweep = {}
+
+function sweep.parse(_, op, take)
+  op.limit = tonumber(take())
+end
+
+function sweep.apply(batch, op)
+  if not batch.wide then return answer.undecided('wide') end
+  local slot = batch.slots[op.home]
+  local ended = 0
+  while op.limit > 0 and not slot.swept_out do
+    local count = math.min(op.limit, books.SWEEP_CHUNK)
+    ended = ended + rules.sweep(batch, slot, count)
+    op.limit = op.limit - count
+  end
+  return answer.undecided('swept ' .. ended .. ' ' .. (slot.swept_out and 0 or 1))
+end

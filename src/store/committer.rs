@@ -1,0 +1,249 @@
+//! Group commit: what concurrent calls want while a script is on its way goes together in the next one. No timer, no added
+//! wait: an idle committer sends a lone call at once.
+//!
+//! One task owns the queue of one atomic domain (without cluster: all partitions). At most one script is in flight, so the
+//! order of calls is the order of scripts.
+
+use std::{collections::VecDeque, sync::Arc, time::Instant};
+
+use metrics::{counter, gauge, histogram};
+use redis::Value;
+use tokio::sync::{mpsc, oneshot};
+use tokio_util::sync::CancellationToken;
+
+use crate::domain::{Partition, Partitions};
+use crate::telemetry;
+
+use super::{
+    StoreError,
+    decode::{Verdict, verdict},
+    encode::Operation,
+    keys::Keys,
+    link::{Connection, Link},
+    scripts::{self, Script, TRANSACT_GIVING_SCRIPT, TRANSACT_SCRIPT},
+    settings::Clock,
+};
+
+/// How often one call is sent again because overdue holds may still free stock: 256 holds are ended each time.
+const ROUNDS_MAX: u32 = 256;
+/// How often a batch follows the script into another window; a second time means a clock jumped between two tries.
+const ROTATIONS_MAX: u32 = 3;
+
+/// One call: what it wants and where its answer goes.
+pub(super) struct Call {
+    pub(super) operation: Operation,
+    pub(super) reply: oneshot::Sender<Result<String, StoreError>>,
+    pub(super) rounds: u32,
+}
+
+/// The task that sends batches.
+pub(super) struct Committer {
+    pub(super) link: Arc<Link>,
+    pub(super) keys: Keys,
+    pub(super) partitions: Partitions,
+    pub(super) retention_ms: i64,
+    pub(super) clock: Clock,
+    pub(super) batch_max: usize,
+    pub(super) lines_max: usize,
+    pub(super) window: i64,
+}
+
+impl Committer {
+    /// Serves until told to stop; then answers what is still queued, and ends.
+    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Call>, stop: CancellationToken) {
+        let mut waiting: VecDeque<Call> = VecDeque::new();
+        loop {
+            if waiting.is_empty() {
+                let next = tokio::select! {
+                    next = queue.recv() => next,
+                    () = stop.cancelled(), if !queue.is_closed() => {
+                        // Senders get an error from now on; what was accepted is still sent.
+                        queue.close();
+                        continue;
+                    }
+                };
+                let Some(call) = next else { return };
+                waiting.push_back(call);
+            }
+            while waiting.len() < self.batch_max {
+                let Ok(call) = queue.try_recv() else { break };
+                waiting.push_back(call);
+            }
+            let batch = self.take_batch(&mut waiting);
+            if batch.is_empty() {
+                continue;
+            }
+            gauge!(telemetry::QUEUE_CALLS).set(gauge_value(queue.len() + waiting.len()));
+            for call in self.send(batch).await {
+                waiting.push_back(call);
+            }
+        }
+    }
+
+    /// Takes as many calls as one script may have. A caller that gave up before its call was sent costs nothing.
+    fn take_batch(&self, waiting: &mut VecDeque<Call>) -> Vec<Call> {
+        let mut batch: Vec<Call> = Vec::with_capacity(waiting.len().min(self.batch_max));
+        let mut lines = 0;
+        while let Some(call) = waiting.front() {
+            if call.reply.is_closed() {
+                waiting.pop_front();
+                continue;
+            }
+            lines += call.operation.lines;
+            if batch.len() == self.batch_max || (lines > self.lines_max && !batch.is_empty()) {
+                break;
+            }
+            batch.extend(waiting.pop_front());
+        }
+        batch
+    }
+
+    /// Sends one batch and answers its calls; returns those that must go again.
+    async fn send(&mut self, batch: Vec<Call>) -> Vec<Call> {
+        match self.execute(&batch, &TRANSACT_SCRIPT).await {
+            Ok(answers) => self.answer(batch, answers),
+            Err(StoreError::OutOfMemory) => self.send_giving(batch).await,
+            Err(fault) => refuse_all(batch, &fault),
+        }
+    }
+
+    /// Over maxmemory, calls that give stock back still go; the others are told.
+    async fn send_giving(&mut self, batch: Vec<Call>) -> Vec<Call> {
+        let (giving, taking): (Vec<_>, Vec<_>) =
+            batch.into_iter().partition(|call| call.operation.gives_back);
+        refuse_all(taking, &StoreError::OutOfMemory);
+        if giving.is_empty() {
+            return Vec::new();
+        }
+        match self.execute(&giving, &TRANSACT_GIVING_SCRIPT).await {
+            Ok(answers) => self.answer(giving, answers),
+            Err(fault) => refuse_all(giving, &fault),
+        }
+    }
+
+    fn answer(&self, batch: Vec<Call>, answers: Vec<Value>) -> Vec<Call> {
+        let mut again = Vec::new();
+        for (mut call, answer) in batch.into_iter().zip(answers) {
+            let text = match text_of(answer) {
+                Ok(text) => text,
+                Err(fault) => {
+                    let _ = call.reply.send(Err(fault));
+                    continue;
+                }
+            };
+            let wide = match verdict(&text) {
+                Verdict::Decided => {
+                    // A caller that has gone will find its answer in the record.
+                    let _ = call.reply.send(Ok(text));
+                    continue;
+                }
+                Verdict::Again => call.operation.wide,
+                Verdict::Wide => true,
+            };
+            call.rounds += 1;
+            call.operation.wide = wide;
+            if call.rounds > ROUNDS_MAX {
+                let code = "too many overdue holds".to_owned();
+                let _ = call.reply.send(Err(StoreError::NotReady { code }));
+            } else {
+                again.push(call);
+            }
+        }
+        again
+    }
+
+    /// Runs the script over a batch; follows it into another window when the one of the keys is over.
+    async fn execute(&mut self, batch: &[Call], script: &Script) -> Result<Vec<Value>, StoreError> {
+        let connection = self.link.connection().await?;
+        for _ in 0..ROTATIONS_MAX {
+            let command = self.command(batch, script);
+            let started = Instant::now();
+            let reply = self.call(&connection, script, &command).await?;
+            histogram!(telemetry::SCRIPT_SECONDS, "script" => script.name).record(started.elapsed());
+            let Value::Array(mut items) = reply else {
+                return Err(corrupt(&reply));
+            };
+            let word = items.first().cloned().map(text_of).transpose()?;
+            match (word.as_deref(), items.len()) {
+                (Some("done"), len) if len == batch.len() + 2 => {
+                    counter!(telemetry::BATCHES).increment(1);
+                    histogram!(telemetry::BATCH_CALLS).record(gauge_value(batch.len()));
+                    return Ok(items.split_off(2));
+                }
+                (Some("rotate"), 2) => {
+                    let window = text_of(items.swap_remove(1))?;
+                    self.window = window.parse().map_err(|_| corrupt(&Value::SimpleString(window)))?;
+                }
+                _ => return Err(corrupt(&Value::Array(items))),
+            }
+        }
+        Err(StoreError::NotReady { code: "window of the Redis clock keeps changing".to_owned() })
+    }
+
+    async fn call(
+        &self,
+        connection: &Connection,
+        script: &Script,
+        command: &redis::Cmd,
+    ) -> Result<Value, StoreError> {
+        let mut redis = connection.redis.clone();
+        match script.run(&mut redis, command).await {
+            Ok(reply) => Ok(reply),
+            Err(error) => Err(self.link.fault(connection, error).await),
+        }
+    }
+
+    fn command(&self, batch: &[Call], script: &Script) -> redis::Cmd {
+        let wide = self.partitions.count() == 1 || batch.iter().any(|call| call.operation.wide);
+        let partitions: Vec<Partition> = if wide {
+            self.partitions.all().collect()
+        } else {
+            let mut named: Vec<_> =
+                batch.iter().flat_map(|call| call.operation.partitions.iter().copied()).collect();
+            named.sort_unstable();
+            named.dedup();
+            named
+        };
+        let keys: Vec<String> =
+            partitions.iter().flat_map(|partition| self.keys.transact(*partition, self.window)).collect();
+        let mut command = script.call(keys.iter().map(String::as_str));
+        command.arg(self.clock.argument()).arg(self.retention_ms).arg(self.window).arg(u8::from(wide));
+        command.arg(partitions.len());
+        for partition in &partitions {
+            command.arg(partition.0);
+        }
+        command.arg(batch.len());
+        for call in batch {
+            for argument in call.operation.arguments() {
+                command.arg(argument);
+            }
+        }
+        command
+    }
+}
+
+fn refuse_all(batch: Vec<Call>, fault: &StoreError) -> Vec<Call> {
+    for call in batch {
+        let _ = call.reply.send(Err(fault.clone()));
+    }
+    Vec::new()
+}
+
+fn text_of(value: Value) -> Result<String, StoreError> {
+    match value {
+        Value::BulkString(bytes) => {
+            String::from_utf8(bytes).map_err(|error| corrupt(&Value::BulkString(error.into_bytes())))
+        }
+        Value::SimpleString(text) => Ok(text),
+        other => Err(corrupt(&other)),
+    }
+}
+
+fn corrupt(value: &Value) -> StoreError {
+    StoreError::Corrupt { script: "transact", detail: scripts::sketch(value) }
+}
+
+fn gauge_value(count: usize) -> f64 {
+    // Exact below 2^53, far above any queue.
+    count as f64
+}

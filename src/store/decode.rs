@@ -1,0 +1,297 @@
+//! Answers of `lua/transact.lua`: words and numbers back into outcomes. A word that is not in the script's contract is a
+//! fault, never a guess.
+
+use std::str::{FromStr, SplitN};
+
+use crate::domain::{
+    Action, Answer, Applied, ChannelId, EventId, Fingerprint, Hold, HoldId, HoldLine, HoldState, Level,
+    LineResult, Mutation, Refusal, Rpc, Shortage, Sku, Versions,
+};
+
+use super::{StoreError, events::StoredCause};
+
+/// What the committer does with an answer before anybody reads it.
+pub(super) enum Verdict {
+    Decided,
+    /// Send again: overdue holds are left that may free stock.
+    Again,
+    /// Send again with every partition.
+    Wide,
+}
+
+pub(super) fn verdict(answer: &str) -> Verdict {
+    match answer {
+        "again" => Verdict::Again,
+        "wide" => Verdict::Wide,
+        _ => Verdict::Decided,
+    }
+}
+
+/// Reads words one by one; the rest of the text can be taken whole.
+pub(super) struct Words<'a> {
+    text: &'a str,
+    rest: Option<&'a str>,
+}
+
+impl<'a> Words<'a> {
+    pub(super) fn new(text: &'a str) -> Self {
+        Self { text, rest: Some(text) }
+    }
+
+    fn corrupt(&self, wanted: &str) -> StoreError {
+        StoreError::Corrupt { script: "transact", detail: format!("no {wanted} in {:?}", self.text) }
+    }
+
+    pub(super) fn word(&mut self, wanted: &str) -> Result<&'a str, StoreError> {
+        let rest = self.rest.ok_or_else(|| self.corrupt(wanted))?;
+        let mut parts: SplitN<'a, char> = rest.splitn(2, ' ');
+        let word = parts.next().unwrap_or_default();
+        self.rest = parts.next();
+        if word.is_empty() { Err(self.corrupt(wanted)) } else { Ok(word) }
+    }
+
+    pub(super) fn parse<T: FromStr>(&mut self, wanted: &str) -> Result<T, StoreError> {
+        self.word(wanted)?.parse().map_err(|_| self.corrupt(wanted))
+    }
+
+    fn sku(&mut self) -> Result<Sku, StoreError> {
+        Sku::parse(self.word("sku")?).map_err(|_| self.corrupt("sku"))
+    }
+
+    fn rest(&mut self) -> &'a str {
+        self.rest.take().unwrap_or_default()
+    }
+
+    fn list<T>(
+        &mut self,
+        mut item: impl FnMut(&mut Self) -> Result<T, StoreError>,
+    ) -> Result<Vec<T>, StoreError> {
+        let count: usize = self.parse("count")?;
+        (0..count).map(|_| item(self)).collect()
+    }
+}
+
+/// The answer to a mutation.
+pub(super) fn mutation(text: &str, asked: &Mutation) -> Result<Answer, StoreError> {
+    let (answer, replayed) = match text.strip_prefix("replayed ") {
+        Some(first) => (first, true),
+        None => (text, false),
+    };
+    let mut words = Words::new(answer);
+    let result = match words.word("word")? {
+        "ok" => Ok(applied(&mut words, asked)?),
+        "conflict" => {
+            Err(Refusal::Conflict { field: asked.fingerprint().differing_field(words.word("fingerprint")?) })
+        }
+        word => Err(refusal(word, &mut words)?),
+    };
+    Ok(Answer { result, replayed })
+}
+
+fn refusal(word: &str, words: &mut Words<'_>) -> Result<Refusal, StoreError> {
+    let shortage = |words: &mut Words<'_>| {
+        Ok(Shortage {
+            sku: words.sku()?,
+            requested: words.parse("requested")?,
+            available: words.parse("available")?,
+        })
+    };
+    Ok(match word {
+        "insufficient" => Refusal::Insufficient(words.list(shortage)?),
+        "exceeds" => Refusal::ExceedsHold(words.list(shortage)?),
+        "unknown_sku" => Refusal::UnknownSku(words.list(Words::sku)?),
+        "version" => Refusal::VersionMismatch(words.list(|words| {
+            Ok(Versions {
+                sku: words.sku()?,
+                expected: words.parse("expected")?,
+                current: words.parse("current")?,
+            })
+        })?),
+        "unknown_hold" => Refusal::UnknownHold,
+        "over" => Refusal::HoldOver { state: hold_state(words)?, deadline_ms: words.parse("deadline")? },
+        "overflow" => Refusal::Overflow(words.sku()?),
+        "burnt" => Refusal::KeyBurnt,
+        "broken" => return Err(StoreError::Broken { what: words.rest().to_owned() }),
+        other => {
+            return Err(StoreError::Corrupt {
+                script: "transact",
+                detail: format!("unknown word {other:?}"),
+            });
+        }
+    })
+}
+
+fn hold_state(words: &mut Words<'_>) -> Result<HoldState, StoreError> {
+    match words.word("state")? {
+        "h" => Ok(HoldState::Held),
+        "c" => Ok(HoldState::Committed),
+        "l" => Ok(HoldState::Released),
+        "x" => Ok(HoldState::Expired),
+        _ => Err(words.corrupt("state")),
+    }
+}
+
+/// `<on hand> <held> <version> <event or ->`.
+fn change(words: &mut Words<'_>, sku: Sku, quantity: i64) -> Result<LineResult, StoreError> {
+    let level = Level {
+        on_hand: words.parse("on hand")?,
+        held: words.parse("held")?,
+        version: words.parse("version")?,
+        updated_ms: 0,
+    };
+    Ok(LineResult { sku, quantity, level, event_id: words.word("event")?.parse().ok() })
+}
+
+fn applied(words: &mut Words<'_>, asked: &Mutation) -> Result<Applied, StoreError> {
+    match &asked.action {
+        Action::Decrement(lines) | Action::Restock(lines) | Action::Reserve { lines, .. } => {
+            let mut asked_lines = lines.as_slice().iter();
+            let results = words.list(|words| {
+                let line = asked_lines.next().ok_or_else(|| words.corrupt("line"))?;
+                change(words, line.sku.clone(), line.quantity.units())
+            })?;
+            let hold = match asked.rpc() {
+                Rpc::Reserve => {
+                    Some(new_hold(words.parse("hold id")?, asked, &results, words.parse("deadline")?))
+                }
+                _ => None,
+            };
+            Ok(Applied { lines: results, hold })
+        }
+        Action::Commit { .. } | Action::Release { .. } | Action::ExtendHold { .. } => {
+            let lines = words.list(|words| {
+                let (sku, quantity) = (words.sku()?, words.parse("quantity")?);
+                change(words, sku, quantity)
+            })?;
+            Ok(Applied { lines, hold: Some(told_hold(words)?) })
+        }
+        Action::AdjustStock { sku, delta, .. } => {
+            let lines = words.list(|words| change(words, sku.clone(), *delta))?;
+            Ok(Applied { lines, hold: None })
+        }
+        Action::SetStock { sku, .. } => {
+            let mut lines = words.list(|words| change(words, sku.clone(), 0))?;
+            let delta = words.parse("delta")?;
+            for line in &mut lines {
+                line.quantity = delta;
+            }
+            Ok(Applied { lines, hold: None })
+        }
+    }
+}
+
+fn new_hold(id: HoldId, asked: &Mutation, results: &[LineResult], deadline_ms: i64) -> Hold {
+    let line = |result: &LineResult| HoldLine {
+        sku: result.sku.clone(),
+        reserved: result.quantity,
+        held: result.quantity,
+        committed: 0,
+    };
+    Hold {
+        id,
+        state: HoldState::Held,
+        deadline_ms,
+        lines: results.iter().map(line).collect(),
+        order_ref: asked.cause.order_ref.as_str().to_owned(),
+        channel: asked.cause.channel.clone(),
+    }
+}
+
+/// `<id> <state> <deadline> <n> <sku reserved held committed>… <cause>`.
+fn told_hold(words: &mut Words<'_>) -> Result<Hold, StoreError> {
+    let id = words.parse("hold id")?;
+    let (state, deadline_ms) = (hold_state(words)?, words.parse("deadline")?);
+    let lines = words.list(|words| {
+        Ok(HoldLine {
+            sku: words.sku()?,
+            reserved: words.parse("reserved")?,
+            held: words.parse("held")?,
+            committed: words.parse("committed")?,
+        })
+    })?;
+    hold_with_cause(id, state, deadline_ms, lines, words.rest())
+}
+
+fn hold_with_cause(
+    id: HoldId,
+    state: HoldState,
+    deadline_ms: i64,
+    lines: Vec<HoldLine>,
+    cause: &str,
+) -> Result<Hold, StoreError> {
+    let cause: StoredCause = serde_json::from_str(cause).map_err(|error| StoreError::Corrupt {
+        script: "transact",
+        detail: format!("cause of {id}: {error}"),
+    })?;
+    let channel = ChannelId::parse(&cause.channel).ok();
+    Ok(Hold { id, state, deadline_ms, lines, order_ref: cause.order_ref, channel })
+}
+
+/// A hold as `lua/include/hold.lua` stores it. None when the text does not parse.
+pub(super) fn stored_hold(text: &str, id: &HoldId) -> Option<Hold> {
+    let mut words = Words::new(text);
+    let state = hold_state(&mut words).ok()?;
+    let deadline_ms = words.parse("deadline").ok()?;
+    words.word("made").ok()?;
+    let lines = words
+        .list(|words| {
+            words.word("partition")?;
+            Ok(HoldLine {
+                sku: words.sku()?,
+                reserved: words.parse("reserved")?,
+                held: words.parse("held")?,
+                committed: words.parse("committed")?,
+            })
+        })
+        .ok()?;
+    hold_with_cause(id.clone(), state, deadline_ms, lines, words.rest()).ok()
+}
+
+/// What ResolveKey found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Resolved {
+    /// The key was never used, and now never can be.
+    Burnt,
+    /// The request was carried out.
+    Applied {
+        /// Its rpc.
+        rpc: Rpc,
+        /// Its events, one per line.
+        event_ids: Vec<EventId>,
+        /// The hold it made or touched.
+        hold: Option<HoldId>,
+    },
+    /// The request was refused.
+    Refused {
+        /// Its rpc.
+        rpc: Rpc,
+        /// Why.
+        refusal: Refusal,
+    },
+}
+
+/// The answer to resolve.
+pub(super) fn resolved(text: &str) -> Result<Resolved, StoreError> {
+    let mut words = Words::new(text);
+    match words.word("word")? {
+        "burnt" => return Ok(Resolved::Burnt),
+        "found" => {}
+        _ => return Err(words.corrupt("found or burnt")),
+    }
+    let rpc = Fingerprint::rpc_of(words.word("fingerprint")?).ok_or_else(|| words.corrupt("rpc"))?;
+    match words.word("word")? {
+        "ok" => {
+            let named = matches!(rpc, Rpc::Commit | Rpc::Release | Rpc::ExtendHold);
+            let event_ids = words.list(|words| {
+                let words_before_event = if named { 5 } else { 3 };
+                for _ in 0..words_before_event {
+                    words.word("number")?;
+                }
+                Ok(words.word("event")?.parse().ok())
+            })?;
+            let hold = if named || rpc == Rpc::Reserve { Some(words.parse("hold id")?) } else { None };
+            Ok(Resolved::Applied { rpc, event_ids: event_ids.into_iter().flatten().collect(), hold })
+        }
+        word => Ok(Resolved::Refused { rpc, refusal: refusal(word, &mut words)? }),
+    }
+}

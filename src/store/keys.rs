@@ -1,0 +1,128 @@
+//! Every Redis key, spelled here and nowhere else. Keys of one partition share a hash tag, so one script may touch them
+//! all, on a cluster too.
+
+use crate::domain::{ChannelId, Partition};
+
+/// Spells keys under one namespace; several shops may share a Redis.
+#[derive(Debug, Clone)]
+pub(super) struct Keys {
+    namespace: String,
+}
+
+/// Keys of one partition and one channel. Beside the design's three there are two sorted sets, so that counts and the oldest
+/// unconfirmed change are read without walking the work: leases by their end, SKUs by their oldest unconfirmed change.
+#[derive(Debug, Clone)]
+pub(super) struct ChannelKeys {
+    pub(super) due: String,
+    pub(super) lease: String,
+    pub(super) dirty: String,
+    pub(super) work: String,
+    pub(super) sync: String,
+}
+
+impl Keys {
+    pub(super) fn new(namespace: &str) -> Self {
+        Self { namespace: namespace.to_owned() }
+    }
+
+    fn of(&self, partition: Partition, rest: &str) -> String {
+        format!("{}:{{p{partition}}}:{rest}", self.namespace)
+    }
+
+    /// Facts about the whole namespace: the number of partitions.
+    pub(super) fn meta(&self) -> String {
+        format!("{}:meta", self.namespace)
+    }
+
+    pub(super) fn stock(&self, partition: Partition) -> String {
+        self.of(partition, "stock")
+    }
+
+    pub(super) fn records(&self, partition: Partition, window: i64) -> String {
+        self.of(partition, &format!("rec:{window}"))
+    }
+
+    pub(super) fn holds(&self, partition: Partition) -> String {
+        self.of(partition, "holds")
+    }
+
+    pub(super) fn ended(&self, partition: Partition, window: i64) -> String {
+        self.of(partition, &format!("ended:{window}"))
+    }
+
+    pub(super) fn deadlines(&self, partition: Partition) -> String {
+        self.of(partition, "hx")
+    }
+
+    pub(super) fn events(&self, partition: Partition) -> String {
+        self.of(partition, "ev")
+    }
+
+    /// The eight keys `transact` takes per partition, in its order.
+    pub(super) fn transact(&self, partition: Partition, window: i64) -> [String; 8] {
+        [
+            self.stock(partition),
+            self.records(partition, window),
+            self.records(partition, window - 1),
+            self.holds(partition),
+            self.ended(partition, window),
+            self.ended(partition, window - 1),
+            self.deadlines(partition),
+            self.events(partition),
+        ]
+    }
+
+    pub(super) fn channel(&self, partition: Partition, channel: &ChannelId) -> ChannelKeys {
+        ChannelKeys {
+            due: self.of(partition, &format!("due:{channel}")),
+            lease: self.of(partition, &format!("lease:{channel}")),
+            dirty: self.of(partition, &format!("dirty:{channel}")),
+            work: self.of(partition, &format!("work:{channel}")),
+            sync: self.of(partition, &format!("sync:{channel}")),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The part of a key Redis Cluster hashes.
+    fn hash_tag(key: &str) -> &str {
+        let open = key.find('{').expect("has a tag");
+        &key[open + 1..key.find('}').expect("tag ends")]
+    }
+
+    #[test]
+    fn keys_are_pinned_and_share_one_slot() {
+        let keys = Keys::new("sg");
+        let seven = Partition(7);
+        let channel = keys.channel(seven, &ChannelId::parse("web").expect("legal"));
+        let transact = keys.transact(seven, 20_778);
+        assert_eq!(keys.meta(), "sg:meta");
+        assert_eq!(
+            transact,
+            [
+                "sg:{p7}:stock",
+                "sg:{p7}:rec:20778",
+                "sg:{p7}:rec:20777",
+                "sg:{p7}:holds",
+                "sg:{p7}:ended:20778",
+                "sg:{p7}:ended:20777",
+                "sg:{p7}:hx",
+                "sg:{p7}:ev",
+            ]
+        );
+        assert_eq!(channel.due, "sg:{p7}:due:web");
+        let all = transact.iter().chain([
+            &channel.due,
+            &channel.lease,
+            &channel.dirty,
+            &channel.work,
+            &channel.sync,
+        ]);
+        for key in all {
+            assert_eq!(hash_tag(key), "p7", "{key}");
+        }
+    }
+}

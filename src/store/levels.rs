@@ -1,0 +1,143 @@
+//! Reading counts: plain reads of the stock hash, no script.
+
+use std::collections::BTreeMap;
+
+use crate::domain::{EventId, Level, Partition, Sku};
+
+use super::{Store, StoreError};
+
+/// What is stored for a SKU.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum StoredLevel {
+    /// Nobody ever set it.
+    Unknown,
+    /// Its count, and the event that made it.
+    Known {
+        /// The count.
+        level: Level,
+        /// The event that made this version.
+        event_id: EventId,
+    },
+    /// Its text does not parse.
+    Broken,
+}
+
+impl StoredLevel {
+    /// Reads the text `lua/include/level.lua` writes.
+    pub(super) fn read(text: Option<&str>) -> Self {
+        let Some(text) = text else { return Self::Unknown };
+        let words: Vec<&str> = text.split(' ').collect();
+        let [on_hand, held, version, updated_ms, refused, event] = words[..] else { return Self::Broken };
+        let parsed = (|| {
+            let _: i64 = refused.parse().ok()?;
+            let level = Level {
+                on_hand: on_hand.parse().ok()?,
+                held: held.parse().ok()?,
+                version: version.parse().ok()?,
+                updated_ms: updated_ms.parse().ok()?,
+            };
+            Some((level, event.parse().ok()?))
+        })();
+        match parsed {
+            Some((level, event_id)) => Self::Known { level, event_id },
+            None => Self::Broken,
+        }
+    }
+}
+
+/// Where a walk through all SKUs goes on: partition, HSCAN cursor, and how much of that step was given already.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct WalkPosition {
+    /// The partition.
+    pub partition: u16,
+    /// The cursor HSCAN gave.
+    pub cursor: u64,
+    /// SKUs of that step already given: small hashes come in one step, however small the page.
+    pub given: usize,
+}
+
+impl Store {
+    /// Reads the counts of several SKUs, in their order. One HMGET per partition.
+    pub async fn levels(&self, skus: &[Sku]) -> Result<Vec<StoredLevel>, StoreError> {
+        Ok(self.level_texts(skus).await?.iter().map(|text| StoredLevel::read(text.as_deref())).collect())
+    }
+
+    /// Reads the stored texts of several SKUs, in their order.
+    pub(super) async fn level_texts(&self, skus: &[Sku]) -> Result<Vec<Option<String>>, StoreError> {
+        let mut by_partition: BTreeMap<Partition, Vec<usize>> = BTreeMap::new();
+        for (index, sku) in skus.iter().enumerate() {
+            by_partition.entry(self.partitions().of(sku)).or_default().push(index);
+        }
+        let mut all = vec![None; skus.len()];
+        for (partition, indexes) in by_partition {
+            let mut command = redis::cmd("HMGET");
+            command.arg(self.inner.keys.stock(partition));
+            for index in &indexes {
+                command.arg(skus[*index].as_str());
+            }
+            let texts: Vec<Option<Vec<u8>>> = self.query(&command).await?;
+            for (index, text) in indexes.into_iter().zip(texts) {
+                all[index] = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+            }
+        }
+        Ok(all)
+    }
+
+    /// Walks through all SKUs: about `count` at a time, in no order; None at the end. A SKU that is there all the time
+    /// comes at least once.
+    pub async fn walk_levels(
+        &self,
+        from: WalkPosition,
+        count: usize,
+    ) -> Result<(Vec<(String, StoredLevel)>, Option<WalkPosition>), StoreError> {
+        let mut position = from;
+        loop {
+            if position.partition >= self.partitions().count() {
+                return Ok((Vec::new(), None));
+            }
+            let key = self.inner.keys.stock(Partition(position.partition));
+            let mut command = redis::cmd("HSCAN");
+            command.arg(key).arg(position.cursor).arg("COUNT").arg(count);
+            let (cursor, pairs): (u64, Vec<(Vec<u8>, Vec<u8>)>) = self.query(&command).await?;
+            let total = pairs.len();
+            let page: Vec<_> = pairs
+                .into_iter()
+                .skip(position.given)
+                .take(count)
+                .map(|(sku, text)| {
+                    let text = String::from_utf8_lossy(&text);
+                    (String::from_utf8_lossy(&sku).into_owned(), StoredLevel::read(Some(&text)))
+                })
+                .collect();
+            let given = position.given + page.len();
+            position = if given < total {
+                WalkPosition { given, ..position }
+            } else if cursor != 0 {
+                WalkPosition { cursor, given: 0, ..position }
+            } else {
+                WalkPosition { partition: position.partition + 1, cursor: 0, given: 0 }
+            };
+            if !page.is_empty() {
+                let more = position.partition < self.partitions().count();
+                return Ok((page, more.then_some(position)));
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reads_what_the_script_writes_and_nothing_else() {
+        let read = StoredLevel::read(Some("-3 2 7 1763700000000 0 0-1763700000000-0-1"));
+        let StoredLevel::Known { level, event_id } = read else { panic!("{read:?}") };
+        assert_eq!((level.on_hand, level.held, level.version, level.available()), (-3, 2, 7, -5));
+        assert_eq!(event_id.to_string(), "0-1763700000000-0-1");
+        assert_eq!(StoredLevel::read(None), StoredLevel::Unknown);
+        for bad in ["", "1 2 3", "1 2 3 4 5 6 7", "x 0 1 1 0 -", "1 0 1 1 y 0-1-0-0", "1 0 1 1 0 -"] {
+            assert_eq!(StoredLevel::read(Some(bad)), StoredLevel::Broken, "{bad}");
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Facts about the whole namespace: the clock, the number of partitions, whether Redis is there.
+
+use redis::aio::MultiplexedConnection;
+
+use crate::domain::Partitions;
+
+use super::{Clock, Store, StoreError, scripts};
+
+/// The number of partitions is fixed at the first start; another one later would look for stock in the wrong place.
+#[derive(Debug, thiserror::Error)]
+pub enum PrepareError {
+    /// The namespace has another number of partitions.
+    #[error(
+        "this namespace was made with {stored} partitions, the settings say {configured}: set redis.partitions = {stored}, \
+         or choose another redis.namespace"
+    )]
+    OtherPartitions {
+        /// As stored.
+        stored: u16,
+        /// As configured.
+        configured: u16,
+    },
+    /// Redis could not be asked.
+    #[error("cannot prepare redis")]
+    Store(#[from] StoreError),
+}
+
+impl Store {
+    /// Loads the scripts, fixes the number of partitions, makes the consumer groups.
+    pub async fn prepare(&self) -> Result<(), PrepareError> {
+        let mut connection = self.inner.link.connection().await?;
+        if let Err(error) = scripts::load_all(&mut connection.redis).await {
+            return Err(self.inner.link.fault(&connection, error).await.into());
+        }
+        let configured = self.partitions();
+        let key = self.inner.keys.meta();
+        let _: i64 =
+            self.query(redis::cmd("HSETNX").arg(&key).arg("partitions").arg(configured.count())).await?;
+        let stored: u16 = self.query(redis::cmd("HGET").arg(&key).arg("partitions")).await?;
+        if Partitions::new(stored) != Some(configured) {
+            return Err(PrepareError::OtherPartitions { stored, configured: configured.count() });
+        }
+        self.ensure_group().await?;
+        Ok(())
+    }
+
+    /// The clock scripts go by, in ms.
+    pub async fn now_ms(&self) -> Result<i64, StoreError> {
+        if let Clock::Moved(now_ms) = &self.inner.settings.clock {
+            return Ok(now_ms.load(std::sync::atomic::Ordering::SeqCst));
+        }
+        let (seconds, micros): (i64, i64) = self.query(&redis::cmd("TIME")).await?;
+        Ok(seconds * 1000 + micros / 1000)
+    }
+
+    /// Asks Redis for a sign of life.
+    pub async fn ping(&self) -> Result<(), StoreError> {
+        self.query(&redis::cmd("PING")).await
+    }
+
+    /// A copy of the shared connection, for the checks at start.
+    pub async fn connection(&self) -> Result<MultiplexedConnection, StoreError> {
+        Ok(self.inner.link.connection().await?.redis)
+    }
+}

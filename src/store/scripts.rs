@@ -1,0 +1,121 @@
+//! The registry of Lua scripts: each is built once, from its parts, and called by hash.
+//!
+//! Why scripts: a sale reads, decides and writes; MULTI cannot decide. A script is atomic but not rolled back, so each
+//! reads everything, decides, and only then writes.
+
+use std::{fmt::Write as _, sync::LazyLock};
+
+use redis::{ErrorKind, RedisResult, ServerErrorKind, Value, aio::ConnectionLike};
+
+/// One script: its text and the hash Redis knows it by.
+pub(super) struct Script {
+    pub(super) name: &'static str,
+    text: String,
+    sha: String,
+}
+
+impl Script {
+    fn new(name: &'static str, text: &str) -> Self {
+        let script = redis::Script::new(text);
+        Self { name, text: text.to_owned(), sha: script.get_hash().to_owned() }
+    }
+
+    /// Starts a call: EVALSHA with its keys; arguments are appended by the caller.
+    pub(super) fn call<'a>(&self, keys: impl ExactSizeIterator<Item = &'a str>) -> redis::Cmd {
+        let mut command = redis::cmd("EVALSHA");
+        command.arg(&self.sha).arg(keys.len());
+        for key in keys {
+            command.arg(key);
+        }
+        command
+    }
+
+    /// Runs a call; a Redis that forgot the script (restart, SCRIPT FLUSH, promotion) gets it again, once.
+    pub(super) async fn run(
+        &self,
+        connection: &mut impl ConnectionLike,
+        command: &redis::Cmd,
+    ) -> RedisResult<Value> {
+        match connection.req_packed_command(command).await {
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                let mut load = redis::cmd("SCRIPT");
+                load.arg("LOAD").arg(&self.text);
+                connection.req_packed_command(&load).await?;
+                connection.req_packed_command(command).await
+            }
+            answer => answer,
+        }
+    }
+}
+
+macro_rules! include_lua {
+    ($($path:literal),+ $(,)?) => { concat!($(include_str!(concat!("../../lua/", $path, ".lua")), "\n"),+) };
+}
+
+const TRANSACT: &str = concat!(
+    include_lua!(
+        "transact",
+        "include/level",
+        "include/hold",
+        "include/books",
+        "include/answer",
+        "include/rules",
+        "include/lines",
+        "verbs/decrement",
+        "verbs/restock",
+        "verbs/reserve",
+        "verbs/commit",
+        "verbs/release",
+        "verbs/extend",
+        "verbs/adjust",
+        "verbs/set",
+        "verbs/resolve",
+        "verbs/sweep",
+        "verbs/repair",
+        "include/engine",
+    ),
+    "return engine.run(keys, argv)\n"
+);
+
+/// Applies a vector of operations.
+pub(super) static TRANSACT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new("transact", TRANSACT));
+
+/// The same for batches that only give stock back: they run even when Redis is over maxmemory.
+pub(super) static TRANSACT_GIVING_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("transact", &TRANSACT.replacen("#!lua", "#!lua flags=allow-oom", 1)));
+
+/// Marks the SKUs of stream entries due on every channel and acknowledges the entries.
+pub(super) static FAN_OUT_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("fan_out", include_str!("../../lua/fan_out.lua")));
+
+/// Leases what is due on a channel and reads its state now.
+pub(super) static CLAIM_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("claim", include_str!("../../lua/claim.lua")));
+
+/// Writes down what a channel answered.
+pub(super) static SETTLE_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("settle", include_str!("../../lua/settle.lua")));
+
+/// All scripts, to be loaded at start and walked through by tests.
+pub(super) fn all() -> [&'static Script; 5] {
+    [&TRANSACT_SCRIPT, &TRANSACT_GIVING_SCRIPT, &FAN_OUT_SCRIPT, &CLAIM_SCRIPT, &SETTLE_SCRIPT]
+}
+
+/// Loads every script, so that the first calls do not have to.
+pub(super) async fn load_all(connection: &mut impl ConnectionLike) -> RedisResult<()> {
+    for script in all() {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(&script.text);
+        connection.req_packed_command(&load).await?;
+    }
+    Ok(())
+}
+
+/// A short picture of a reply, for errors.
+pub(super) fn sketch(value: &Value) -> String {
+    let mut text = String::new();
+    // Writing to a String cannot fail.
+    let _ = write!(text, "{value:?}");
+    text.truncate(text.floor_char_boundary(200));
+    text
+}

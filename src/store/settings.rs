@@ -1,0 +1,60 @@
+//! What the store must be told.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Duration,
+};
+
+use crate::domain::{ChannelId, Partitions};
+
+use super::LinkSettings;
+
+/// Everything the store must be told; defaults are those of `config.default.toml`.
+#[derive(Debug, Clone)]
+pub struct StoreSettings {
+    /// How Redis is reached.
+    pub link: LinkSettings,
+    /// Namespace of all keys.
+    pub namespace: String,
+    /// Number of partitions, fixed at the first start.
+    pub partitions: Partitions,
+    /// How long records and ended holds are kept at least.
+    pub retention: Duration,
+    /// Calls per script at most.
+    pub batch_max: usize,
+    /// Lines per script at most.
+    pub lines_max: usize,
+    /// Calls waiting at most.
+    pub queue_max: usize,
+    /// Connections of their own (blocking reads) at most.
+    pub pool_max: usize,
+    /// The configured channels, in order.
+    pub channels: Vec<ChannelId>,
+    /// How long a claim keeps others away.
+    pub lease: Duration,
+    /// The clock scripts go by.
+    pub clock: Clock,
+}
+
+/// The clock scripts go by.
+#[derive(Debug, Clone, Default)]
+pub enum Clock {
+    /// The one of Redis: the same for every gateway.
+    #[default]
+    Redis,
+    /// One that is moved by hand, in ms; for tests.
+    Moved(Arc<AtomicI64>),
+}
+
+impl Clock {
+    /// What scripts take as now: nothing for the Redis clock.
+    pub(super) fn argument(&self) -> String {
+        match self {
+            Self::Redis => String::new(),
+            Self::Moved(now_ms) => now_ms.load(Ordering::SeqCst).to_string(),
+        }
+    }
+}
