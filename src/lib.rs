@@ -3,7 +3,9 @@
 //! The house, from the ground up; imports go down a floor, never up or across (`tests/it/tidy.rs` checks it):
 //!
 //! - [`domain`]: pure values and rules.
+pub mod config;
 pub mod domain;
+pub mod http;
 
 /// The contract, as compiled from `proto/`.
 #[allow(missing_docs, clippy::all, unreachable_pub)]
@@ -14,3 +16,4 @@ pub mod proto {
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stockgate_descriptor.bin"));
 }
 pub mod store;
+pub mod telemetry;
