@@ -3,9 +3,18 @@
 //! The house, from the ground up; imports go down a floor, never up or across (`tests/it/tidy.rs` checks it):
 //!
 //! - [`domain`]: pure values and rules.
-//! - [`channels`]: HTTP out to the places that sell the stock.
+//! - [`store`] (Redis only) and [`channels`] (HTTP out only): neighbours without a door.
+//! - [`grpc`], [`http`], [`workers`]: what callers reach, and what runs by itself.
+//! - [`app`] and [`config`]: the only place where everything meets.
+//! - [`cli`]: commands; they speak gRPC to a gateway.
+//! - [`telemetry`], the cellar: used by all, imports nothing of ours.
+
 pub mod channels;
+pub mod config;
 pub mod domain;
+pub mod http;
+pub mod store;
+pub mod telemetry;
 
 /// The contract, as compiled from `proto/`.
 #[allow(missing_docs, clippy::all, unreachable_pub)]
@@ -15,5 +24,3 @@ pub mod proto {
     /// What reflection serves.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stockgate_descriptor.bin"));
 }
-pub mod store;
-pub mod telemetry;

@@ -1,0 +1,190 @@
+//! Every setting with the values it may have: the names, the ranges, and the tree of values they are checked in.
+
+use ::config::{Value, ValueKind};
+use serde::Deserialize;
+
+use crate::domain::QUANTITY_MAX;
+
+use super::{
+    Committer, Embedded, Grpc, Holds, Http, Log, Origin, Problem, Propagation, Redis,
+    channel::{CHANNELS_MAX, RawChannel},
+    environment,
+    layers::{self, Origins, Table},
+    nearest,
+    shape::Shape::{
+        self, Address, HttpUrl, Integer, Label, LogFilter, Name, Number, RedisUrl, Secret, Span, Words,
+    },
+};
+
+/// The settings outside channels, in the order of the manual.
+pub(super) const SETTINGS: &[(&str, Shape)] = &[
+    ("redis.url", RedisUrl),
+    ("redis.response_timeout", Span("10ms", "1m")),
+    ("redis.connect_timeout", Span("10ms", "1m")),
+    ("redis.namespace", Label),
+    ("redis.partitions", Integer(1, 4096)),
+    ("redis.pool_max", Integer(1, 1024)),
+    ("embedded.data_dir", Name),
+    ("embedded.redis_server", Name),
+    ("embedded.fsync", Words(&["everysec", "always"])),
+    ("embedded.start_timeout", Span("100ms", "10m")),
+    ("embedded.load_timeout", Span("1s", "24h")),
+    ("embedded.stop_timeout", Span("100ms", "10m")),
+    ("grpc.listen", Address),
+    ("grpc.threads", Integer(0, 256)),
+    ("grpc.message_bytes_max", Integer(1024, 67_108_864)),
+    ("grpc.concurrent_streams_max", Integer(1, 65_536)),
+    ("grpc.watches_max", Integer(0, 65_536)),
+    ("grpc.default_deadline", Span("1ms", "10m")),
+    ("grpc.drain_timeout", Span("0s", "10m")),
+    ("http.listen", Address),
+    ("committer.batch_max", Integer(1, 512)),
+    ("committer.lines_max", Integer(100, 4000)),
+    ("committer.queue_max", Integer(1, 1_000_000)),
+    ("holds.ttl_default", Span("1ms", "24h")),
+    ("holds.ttl_max", Span("1ms", "24h")),
+    ("holds.retention", Span("1s", "90d")),
+    ("holds.sweep_interval", Span("10ms", "1h")),
+    ("holds.sweep_batch", Integer(1, 1000)),
+    ("propagation.lease", Span("1s", "1h")),
+    ("propagation.poll_interval", Span("10ms", "1m")),
+    ("propagation.fan_out_batch", Integer(1, 4096)),
+    ("propagation.backoff_first", Span("1ms", "1h")),
+    ("propagation.backoff_cap", Span("1ms", "24h")),
+    ("propagation.jitter", Number(0.0, 1.0)),
+    ("propagation.lag_warn", Span("1ms", "24h")),
+    ("log.level", LogFilter),
+    ("log.format", Words(&["text", "json"])),
+];
+
+/// The settings of a channel, in the order of the manual.
+pub(super) const CHANNEL: &[(&str, Shape)] = &[
+    ("id", Label),
+    ("kind", Words(&["webhook"])),
+    ("url", HttpUrl),
+    ("secret", Secret),
+    ("secret_file", Name),
+    ("batch", Integer(1, 1000)),
+    ("buffer", Integer(0, QUANTITY_MAX)),
+    ("share", Number(0.0, 1.0)),
+    ("cap", Integer(0, QUANTITY_MAX)),
+    ("concurrency", Integer(1, 1024)),
+    ("timeout", Span("1ms", "10m")),
+];
+
+/// The settings as they are deserialized; channels are converted after that.
+#[derive(Deserialize)]
+pub(super) struct Raw {
+    pub(super) redis: Redis,
+    pub(super) embedded: Embedded,
+    pub(super) grpc: Grpc,
+    pub(super) http: Http,
+    pub(super) committer: Committer,
+    pub(super) holds: Holds,
+    pub(super) propagation: Propagation,
+    pub(super) log: Log,
+    #[serde(default)]
+    pub(super) channels: Vec<RawChannel>,
+}
+
+/// Returns the names of all settings outside channels.
+pub(super) fn names() -> impl Iterator<Item = &'static str> {
+    SETTINGS.iter().map(|(name, _)| *name)
+}
+
+/// Returns the names of all sections, some more than once.
+pub(super) fn sections() -> impl Iterator<Item = &'static str> {
+    names().filter_map(|name| name.split('.').next()).chain(["channels"])
+}
+
+/// Returns the names of what a channel may set.
+pub(super) fn channel_fields() -> impl Iterator<Item = &'static str> {
+    CHANNEL.iter().map(|(name, _)| *name)
+}
+
+/// Checks every known setting; a wrong one is noted and gets its default, so that the others can be read.
+pub(super) fn check(tree: &mut Table, problems: &mut Vec<Problem>) {
+    let defaults = layers::defaults();
+    let origins = layers::origins(tree);
+    for (section, default) in &defaults {
+        match tree.get(section).map(|value| &value.kind) {
+            Some(ValueKind::Table(_)) => {}
+            _ => {
+                problems.push(origins.invalid(section, format!("must be a section: write [{section}]")));
+                tree.insert(section.clone(), default.clone());
+            }
+        }
+    }
+    for (name, shape) in SETTINGS {
+        let Some((fields, default, field)) = find(tree, &defaults, name) else { continue };
+        let Some(value) = fields.get(field) else { continue };
+        if let Err(detail) = shape.check(value) {
+            problems.push(origins.invalid(name, detail));
+            fields.insert(field.to_owned(), default);
+        }
+    }
+    check_channels(tree, &origins, problems);
+}
+
+fn find<'t>(
+    tree: &'t mut Table,
+    defaults: &Table,
+    name: &'static str,
+) -> Option<(&'t mut Table, Value, &'static str)> {
+    let (section, field) = name.split_once('.')?;
+    let ValueKind::Table(default_fields) = &defaults.get(section)?.kind else { return None };
+    let default = default_fields.get(field)?.clone();
+    match &mut tree.get_mut(section)?.kind {
+        ValueKind::Table(fields) => Some((fields, default, field)),
+        _ => None,
+    }
+}
+
+fn check_channels(tree: &mut Table, origins: &Origins, problems: &mut Vec<Problem>) {
+    let Some(channels) = tree.get_mut("channels") else { return };
+    let ValueKind::Array(items) = &mut channels.kind else {
+        problems.push(
+            origins.invalid("channels", "must be sections: write [[channels]] and id = \"…\"".to_owned()),
+        );
+        tree.remove("channels");
+        return;
+    };
+    if items.len() > CHANNELS_MAX {
+        let detail = format!("are {}, must be at most {CHANNELS_MAX}", items.len());
+        problems.push(origins.invalid("channels", detail));
+        items.truncate(CHANNELS_MAX);
+    }
+    for (index, item) in items.iter_mut().enumerate() {
+        let ValueKind::Table(fields) = &mut item.kind else {
+            problems.push(origins.invalid(
+                &format!("channels.{index}"),
+                "must be a section: write [[channels]] and id = \"…\"".to_owned(),
+            ));
+            item.kind = ValueKind::Table(Table::new());
+            continue;
+        };
+        for (field, shape) in CHANNEL {
+            let Some(Err(detail)) = fields.get(*field).map(|value| shape.check(value)) else { continue };
+            problems.push(origins.invalid(&format!("channels.{index}.{field}"), detail));
+            fields.remove(*field);
+        }
+    }
+}
+
+/// Turns a checked tree into settings; names what nobody reads.
+pub(super) fn deserialize(tree: Table, origins: &Origins, problems: &mut Vec<Problem>) -> Option<Raw> {
+    let mut unread = Vec::new();
+    let raw = serde_ignored::deserialize(Value::new(None, tree), |path| unread.push(path.to_string()));
+    unread.sort_unstable();
+    problems.extend(unread.iter().flat_map(|path| origins.leaves(path)).map(|path| unknown(&path, origins)));
+    raw.map_err(|source| problems.push(Problem::Unfit { source })).ok()
+}
+
+fn unknown(path: &str, origins: &Origins) -> Problem {
+    let (setting, origin) = (origins.name(path), origins.of(path));
+    let nearest = nearest::setting(&setting).map(|near| match origin {
+        Origin::Variable(_) => environment::spelled(&near),
+        _ => near,
+    });
+    Problem::Unknown { setting, origin, nearest }
+}

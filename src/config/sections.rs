@@ -1,0 +1,179 @@
+//! The sections of the settings as the rest of the house reads them. Ranges and defaults: `config.default.toml`.
+
+use std::{net::SocketAddr, path::PathBuf, time::Duration};
+
+use serde::{Deserialize, Deserializer, de};
+
+use crate::{
+    domain::{Backoff, Partitions},
+    telemetry::LogFormat,
+};
+
+use super::SecretUrl;
+
+/// Where Redis is and how keys are laid out.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Redis {
+    /// None: the embedded Redis.
+    #[serde(deserialize_with = "url_unless_empty")]
+    pub url: Option<SecretUrl>,
+    /// How long a call may wait for an answer.
+    #[serde(with = "humantime_serde")]
+    pub response_timeout: Duration,
+    /// How long connecting may take.
+    #[serde(with = "humantime_serde")]
+    pub connect_timeout: Duration,
+    /// The first part of every key.
+    pub namespace: String,
+    /// Into how many partitions the SKUs are spread.
+    #[serde(deserialize_with = "partitions")]
+    pub partitions: Partitions,
+    /// Connections kept for what needs one of its own.
+    pub pool_max: usize,
+}
+
+/// The Redis we start ourselves.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Embedded {
+    /// Where its data and socket are.
+    pub data_dir: PathBuf,
+    /// The program.
+    pub redis_server: PathBuf,
+    /// When an answered change is on disk.
+    pub fsync: Fsync,
+    /// How long it may take to come up.
+    #[serde(with = "humantime_serde")]
+    pub start_timeout: Duration,
+    /// How long it may take to load its data.
+    #[serde(with = "humantime_serde")]
+    pub load_timeout: Duration,
+    /// How long it may take to stop before it is killed.
+    #[serde(with = "humantime_serde")]
+    pub stop_timeout: Duration,
+}
+
+/// When an answered change is on disk.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Fsync {
+    /// Within a second.
+    Everysec,
+    /// Before the answer.
+    Always,
+}
+
+/// The gRPC server.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Grpc {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// Threads that serve calls; 0: see [`Grpc::threads_of`].
+    pub threads: usize,
+    /// The largest message accepted.
+    pub message_bytes_max: usize,
+    /// Calls at the same time on one connection.
+    pub concurrent_streams_max: u32,
+    /// `WatchStock` streams at the same time.
+    pub watches_max: usize,
+    /// The deadline of a call whose caller sets none.
+    #[serde(with = "humantime_serde")]
+    pub default_deadline: Duration,
+    /// How long calls may take to finish at shutdown.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
+}
+
+impl Grpc {
+    /// Threads on a machine of `cores`: the setting, or half the cores, at least one.
+    pub fn threads_of(&self, cores: usize) -> usize {
+        // Half: Redis and the channels need the rest, and two threads on two cores are slower than one.
+        if self.threads == 0 { (cores / 2).max(1) } else { self.threads }
+    }
+}
+
+/// The HTTP server.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Http {
+    /// Address and port; port 0 takes a free one.
+    pub listen: SocketAddr,
+}
+
+/// Group commit.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Committer {
+    /// Calls in one script.
+    pub batch_max: usize,
+    /// Lines in one script.
+    pub lines_max: usize,
+    /// Calls that may wait.
+    pub queue_max: usize,
+}
+
+/// Holds and records.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Holds {
+    /// How long a hold lives when the caller does not say.
+    #[serde(with = "humantime_serde")]
+    pub ttl_default: Duration,
+    /// The longest a caller may ask for.
+    #[serde(with = "humantime_serde")]
+    pub ttl_max: Duration,
+    /// How long records and ended holds are kept.
+    #[serde(with = "humantime_serde")]
+    pub retention: Duration,
+    /// How often overdue holds are looked for.
+    #[serde(with = "humantime_serde")]
+    pub sweep_interval: Duration,
+    /// Overdue holds ended by one script.
+    pub sweep_batch: usize,
+}
+
+/// From event to channel.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Propagation {
+    /// How long a worker keeps what it claimed.
+    #[serde(with = "humantime_serde")]
+    pub lease: Duration,
+    /// How often to look for what is due without having been woken.
+    #[serde(with = "humantime_serde")]
+    pub poll_interval: Duration,
+    /// Stream entries fanned out at once.
+    pub fan_out_batch: usize,
+    /// The wait after a first failure.
+    #[serde(with = "humantime_serde")]
+    pub backoff_first: Duration,
+    /// The longest wait between attempts.
+    #[serde(with = "humantime_serde")]
+    pub backoff_cap: Duration,
+    /// Each wait is moved by up to this share.
+    pub jitter: f64,
+    /// A channel that lags more is warned about.
+    #[serde(with = "humantime_serde")]
+    pub lag_warn: Duration,
+}
+
+impl Propagation {
+    /// The waits between attempts.
+    pub fn backoff(&self) -> Backoff {
+        Backoff { first: self.backoff_first, cap: self.backoff_cap, jitter: self.jitter }
+    }
+}
+
+/// Logs.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Log {
+    /// What is logged, in the syntax of `EnvFilter`.
+    pub level: String,
+    /// How a line is written.
+    pub format: LogFormat,
+}
+
+fn url_unless_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
+    let url = String::deserialize(deserializer)?;
+    Ok(if url.is_empty() { None } else { Some(SecretUrl::new(&url)) })
+}
+
+fn partitions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Partitions, D::Error> {
+    let count = u16::deserialize(deserializer)?;
+    Partitions::new(count).ok_or_else(|| de::Error::custom("must be at least 1"))
+}
