@@ -53,12 +53,21 @@ install_line() {
     manager=$1
     shift
     case "$manager" in
-        apt-get) echo "apt-get -o DPkg::Lock::Timeout=$lock_wait_s install -y --no-install-recommends $*" ;;
+        apt-get) echo "apt-get install -y --no-install-recommends $*" ;;
         dnf) echo "dnf install -y $*" ;;
         apk) echo "apk add $*" ;;
         pacman) echo "pacman -Sy --needed --noconfirm $*" ;;
         brew) echo "brew install $*" ;;
     esac
+}
+
+# The same for a person to type, with what must stand before it: a list that was never fetched knows no package.
+by_hand() {
+    root=$1
+    shift
+    update=''
+    [ "$1" != apt-get ] || update="${root:+$root }apt-get update && "
+    echo "$update${root:+$root }$(install_line "$@")"
 }
 
 # Prints what must stand before a command to run it as root; fails when nothing can.
@@ -85,9 +94,10 @@ install_apt() {
         $root chmod 755 "$policy"
     fi
     # A list that cannot be refreshed may still do.
-    $root apt-get -o DPkg::Lock::Timeout="$lock_wait_s" update || true
+    $root apt-get -q update || true
     # shellcheck disable=SC2046 # a list of words
-    $root env DEBIAN_FRONTEND=noninteractive $(install_line apt-get "$@") || return 1
+    $root env DEBIAN_FRONTEND=noninteractive $(install_line apt-get "$@") \
+        -q -o DPkg::Lock::Timeout="$lock_wait_s" || return 1
     case " $* " in
         *' redis-server '*) if has systemctl; then $root systemctl disable redis-server >/dev/null 2>&1 || true; fi ;;
     esac
@@ -98,7 +108,7 @@ install_packages() {
     shift
     line=$(install_line "$manager" "$@")
     root=$(as_root "$manager") || fail "needs root to install $*: run this once, then try again:
-    sudo $line"
+    $(by_hand sudo "$manager" "$@")"
     echo "install: $line" >&2
     if [ "$manager" = apt-get ]; then
         install_apt "$root" "$@"
@@ -106,7 +116,7 @@ install_packages() {
         # shellcheck disable=SC2086 # a list of words
         $root $line
     fi || fail "could not install $*: run this by hand and read what it says:
-    ${root:+$root }$line"
+    $(by_hand "$root" "$manager" "$@")"
 }
 
 check_redis() {
