@@ -1,1 +1,11 @@
-fn main() {}
+//! All integration tests in one binary: one link step, and what they share is started once.
+
+#![allow(
+    clippy::unwrap_used,
+    reason = "a test that fails says where; what it calls besides #[test] functions too"
+)]
+
+mod tidy;
+mod tidy_blank;
+mod tidy_floors;
+mod tidy_lua;

@@ -1,0 +1,40 @@
+# The one door: people and the build machine come in by the same recipes.
+
+.DEFAULT_GOAL := help
+.PHONY: help run demo test lint bench
+
+TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
+TOOLS := $(TARGET_DIR)/tools
+
+help: ## Lists what can be made
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+
+run: ## Starts the gateway, release build, on a Redis of its own
+	@scripts/install.sh cargo cc redis-server
+	cargo build --release --locked
+	@$(TARGET_DIR)/release/stockgate serve
+
+demo: ## Shows a flash sale against four channels, and checks every number
+	@scripts/install.sh cargo cc redis-server
+	cargo build --release --locked
+	@$(TARGET_DIR)/release/stockgate demo
+
+test: ## Runs all tests, on real redis-server processes
+	@scripts/install.sh cargo cc redis-server
+	cargo test --locked
+
+# Advisories are left out: their database is a git clone of a repository that not every build machine can reach.
+# Where it can: $(TOOLS)/bin/cargo-deny check advisories
+lint: ## Checks form, lints, docs, the contract and the dependencies
+	@scripts/install.sh cargo cargo-fmt cargo-clippy cc
+	@scripts/install_buf.sh
+	@scripts/install_cargo_deny.sh $(TOOLS)
+	cargo fmt --check
+	cargo clippy --all-targets --locked -- -D warnings
+	RUSTDOCFLAGS="-D warnings" cargo doc --no-deps --locked
+	node_modules/.bin/buf lint
+	$(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
+
+bench: ## Measures calls per second beside a server that answers at once
+	@scripts/install.sh cargo cc redis-server
+	cargo bench --locked --bench throughput
