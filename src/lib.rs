@@ -2,7 +2,9 @@
 //!
 //! The house, from the ground up; imports go down a floor, never up or across (`tests/it/tidy.rs` checks it):
 //!
+//! - [`cli`]: commands; they speak gRPC to a gateway.
 //! - [`domain`]: pure values and rules.
+pub mod cli;
 pub mod domain;
 
 /// The contract, as compiled from `proto/`.
