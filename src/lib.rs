@@ -2,6 +2,7 @@
 //!
 //! The house, from the ground up; imports go down a floor, never up or across (`tests/it/tidy.rs` checks it):
 //!
+//! - [`cli`]: commands; they speak gRPC to a gateway.
 //! - [`domain`]: pure values and rules.
 //! - [`store`] (Redis only) and [`channels`] (HTTP out only): neighbours without a door.
 //! - [`grpc`], [`http`], [`workers`]: what callers reach, and what runs by itself.
@@ -10,6 +11,7 @@
 //! - [`telemetry`], the cellar: used by all, imports nothing of ours.
 
 pub mod channels;
+pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod http;

@@ -1,0 +1,1 @@
+//! The parts of `stockgate demo`.

@@ -1,0 +1,165 @@
+//! The command line: every operator command speaks gRPC to a running gateway and prints what it was answered.
+//!
+//! Reading order: [`Cli`] (what can be said), `gateway` (the connection), one file per command, `output` (tables and
+//! JSON), `failure` (what went wrong, and the exit code for it).
+
+mod channels;
+mod completions;
+pub mod demo;
+mod events;
+mod explain;
+mod failure;
+mod gateway;
+mod holds;
+mod key;
+mod line;
+mod moment;
+mod note;
+mod output;
+mod shown;
+mod stock;
+mod verify;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use self::failure::CliError;
+use self::{gateway::GatewayArgs, output::Output};
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  done
+  1  refused (not enough stock, unknown SKU, ...), or a check found something
+  2  the command line or an argument is wrong; nothing was changed
+  3  the gateway is not reachable, cannot serve now, or the outcome is unknown:
+     repeat the very same call with the --key that the error shows
+
+With -o json, a command that lists prints one JSON object per line; all others print one object.";
+
+/// Stockgate: knows how many are left, and tells every sales channel.
+#[derive(Debug, Parser)]
+#[command(name = "stockgate", version, after_help = AFTER_HELP, propagate_version = true)]
+pub struct Cli {
+    #[command(flatten)]
+    gateway: GatewayArgs,
+    /// How answers are printed
+    #[arg(short, long, global = true, value_enum, default_value_t = Output::Table)]
+    output: Output,
+    #[command(subcommand)]
+    command: Command,
+}
+
+/// Everything `stockgate` can do. Commands that run the gateway itself stand beside those that talk to one.
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Set, sell, take in and read stock
+    #[command(subcommand)]
+    Stock(stock::StockCommand),
+    /// Hold units for a while, then sell them or give them back
+    #[command(subcommand)]
+    Holds(holds::HoldsCommand),
+    /// Read what changed stock
+    #[command(subcommand)]
+    Events(events::EventsCommand),
+    /// Recompute counters from holds and events; exit code 1 when something is wrong and not repaired
+    Verify(verify::Verify),
+    /// See how far behind each sales channel is, and why
+    #[command(subcommand)]
+    Channels(channels::ChannelsCommand),
+    /// Ask what an idempotency key was answered
+    #[command(subcommand)]
+    Keys(key::KeysCommand),
+    /// Print a completion script for a shell
+    Completions(completions::Completions),
+}
+
+/// How a command that was carried out ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    /// All is well.
+    Fine,
+    /// It was carried out and found something wrong, or some of its parts were refused.
+    Findings,
+}
+
+impl Verdict {
+    /// `Findings` when there are any.
+    fn of_findings(any: bool) -> Self {
+        if any { Self::Findings } else { Self::Fine }
+    }
+
+    /// The exit code of the process.
+    pub fn exit_code(self) -> ExitCode {
+        match self {
+            Self::Fine => ExitCode::SUCCESS,
+            Self::Findings => ExitCode::from(1),
+        }
+    }
+}
+
+impl Cli {
+    /// Carries the command out and prints its answer.
+    pub async fn run(self) -> Result<Verdict, CliError> {
+        match self.command {
+            Command::Stock(command) => command.run(&self.gateway, self.output).await,
+            Command::Holds(command) => command.run(&self.gateway, self.output).await,
+            Command::Events(command) => command.run(&self.gateway, self.output).await,
+            Command::Verify(command) => command.run(&self.gateway, self.output).await,
+            Command::Channels(command) => command.run(&self.gateway, self.output).await,
+            Command::Keys(command) => command.run(&self.gateway, self.output).await,
+            Command::Completions(command) => command.run(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory as _;
+
+    use super::*;
+
+    #[test]
+    fn command_line_is_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn global_flags_may_follow_the_command() {
+        let accepted = [
+            "stockgate stock get A B -o json --gateway http://shop:1 --timeout 2s",
+            "stockgate stock adjust A -3 --reason broken",
+            "stockgate stock adjust A +3",
+            "stockgate stock sell A=2 B --key k1 --channel web --order-ref 17",
+            "stockgate stock set A 5 --force --key k",
+            "stockgate stock import -",
+            "stockgate holds reserve A=2 --ttl 15m",
+            "stockgate holds commit h1 A=1 --keep-open --reacquire",
+            "stockgate events list --sku A --since '10m ago' --newest-first --limit 5",
+            "stockgate verify --repair",
+            "stockgate channels status A",
+            "stockgate keys resolve A k1",
+            "stockgate completions bash",
+        ];
+        for line in accepted {
+            let words = line.replace("'10m ago'", "10m");
+            Cli::try_parse_from(words.split(' ')).unwrap_or_else(|error| panic!("{line}: {error}"));
+        }
+    }
+
+    #[test]
+    fn contradictions_are_usage_errors() {
+        let refused = [
+            "stockgate stock set A 5 --force --expect-version 2",
+            "stockgate stock sell",
+            "stockgate stock sell A=0",
+            "stockgate stock set A -5",
+            "stockgate stock get A --timeout 0s",
+            "stockgate stock get A --gateway localhost:50051",
+            "stockgate holds reserve A --ttl soon",
+        ];
+        for line in refused {
+            assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");
+        }
+    }
+}
