@@ -13,7 +13,7 @@
 -- ARGV[3] lease, ms  1 and up
 -- ARGV[4] limit      SKUs at most, 1 to 1,000
 --
--- Returns claimed <next due ms, or 0> <sku level text attempts>…: a level text "" is a SKU without stock record
+-- Returns claimed <ms until there is more to do, or -1> <sku level text attempts>…: a level text "" is a SKU without stock record
 -- Emits   nothing
 -- Cost    O(limit × log due)
 local due_key, lease_key, dirty_key, work_key, stock_key = unpack(KEYS)
@@ -36,7 +36,7 @@ if abandoned < limit then
   end
 end
 
-local reply = { 'claimed', '0' }
+local reply = { 'claimed', '' }
 if #skus > 0 then
   local work, levels = redis.call('HMGET', work_key, unpack(skus)), redis.call('HMGET', stock_key, unpack(skus))
   redis.call('ZCARD', dirty_key)
@@ -64,5 +64,5 @@ for _, key in ipairs({ due_key, lease_key }) do
   local score = redis.call('ZRANGE', key, 0, 0, 'WITHSCORES')[2]
   if score and (not next_ms or tonumber(score) < next_ms) then next_ms = tonumber(score) end
 end
-reply[2] = tostring(next_ms or 0)
+reply[2] = tostring(next_ms and math.max(next_ms - now, 0) or -1)
 return reply

@@ -17,6 +17,7 @@ pub mod domain;
 pub mod http;
 pub mod store;
 pub mod telemetry;
+pub mod workers;
 
 /// The contract, as compiled from `proto/`.
 #[allow(missing_docs, clippy::all, unreachable_pub)]

@@ -25,7 +25,7 @@ pub(super) struct StoredCause {
 }
 
 /// The place of an entry in one partition's stream.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct EntryId {
     /// First half.
     pub ms: u64,

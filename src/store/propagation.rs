@@ -74,8 +74,8 @@ pub struct Claim {
     pub items: Vec<Claimed>,
     /// SKUs whose record is broken: to be settled as failed.
     pub broken: Vec<Sku>,
-    /// When there is something to do next, in ms of the Redis clock.
-    pub next_ms: Option<i64>,
+    /// In how many ms there is more to do; None while nothing is due or leased.
+    pub next_in_ms: Option<u64>,
 }
 
 /// What a channel answered about one SKU.
@@ -279,12 +279,12 @@ impl Store {
         command.arg(self.clock_argument()).arg(token).arg(self.lease_ms()).arg(limit);
         let reply = self.run_script(&CLAIM_SCRIPT, &command).await?;
         let bad = || corrupt(&CLAIM_SCRIPT, &reply);
-        let [word, next_ms, rest @ ..] = &reply[..] else { return Err(bad()) };
+        let [word, next_in_ms, rest @ ..] = &reply[..] else { return Err(bad()) };
         if word != "claimed" || rest.len() % 3 != 0 {
             return Err(bad());
         }
-        let next_ms: i64 = next_ms.parse().map_err(|_| bad())?;
-        let mut claim = Claim { next_ms: (next_ms > 0).then_some(next_ms), ..Claim::default() };
+        let next_in_ms: i64 = next_in_ms.parse().map_err(|_| bad())?;
+        let mut claim = Claim { next_in_ms: u64::try_from(next_in_ms).ok(), ..Claim::default() };
         for item in rest.chunks_exact(3) {
             let sku = Sku::parse(&item[0]).map_err(|_| bad())?;
             let attempts = item[2].parse().map_err(|_| bad())?;

@@ -1,0 +1,244 @@
+//! Tells one channel the stock: permit, claim, push, settle. Each channel has its own, so a sick one hurts nobody else.
+//!
+//! What is pushed is read at the claim, so a retry carries the newest number. A push that is cut off leaves its lease to run
+//! out; the SKU is then due again.
+
+use std::{sync::Arc, time::Duration};
+
+use metrics::{Counter, Histogram, counter, histogram};
+use tokio::{sync::Semaphore, time::Instant};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{error, info, warn};
+
+use crate::{
+    channels::PushOutcome,
+    domain::{DesiredState, Partition, Sku},
+    store::{Claim, Claimed, SettleOutcome, Settled, Settlement, Store, StoreError},
+    telemetry,
+};
+
+use super::{ChannelSetup, FAULT_PAUSE, Wake, pause};
+
+/// A SKU whose record is broken is looked at again after so long; VerifyStock mends it.
+const BROKEN_PAUSE_MS: i64 = 60_000;
+
+/// The task of one channel.
+pub struct ChannelWorker {
+    shared: Arc<Shared>,
+    permits: Arc<Semaphore>,
+    poll_interval: Duration,
+}
+
+struct Shared {
+    store: Store,
+    setup: ChannelSetup,
+    wake: Wake,
+    meters: Meters,
+}
+
+/// Metrics of one channel, looked up once.
+struct Meters {
+    lag: Histogram,
+    push: Histogram,
+    coalesced: Counter,
+    applied: Counter,
+    retry_after: Counter,
+    rejected: Counter,
+    unknown: Counter,
+}
+
+impl Meters {
+    fn new(channel: &str) -> Self {
+        let channel = channel.to_owned();
+        let pushes = |outcome: &'static str| {
+            counter!(telemetry::PUSHES, "channel" => channel.clone(), "outcome" => outcome)
+        };
+        Self {
+            lag: histogram!(telemetry::SYNC_LAG_SECONDS, "channel" => channel.clone()),
+            push: histogram!(telemetry::PUSH_SECONDS, "channel" => channel.clone()),
+            coalesced: counter!(telemetry::COALESCED, "channel" => channel.clone()),
+            applied: pushes("applied"),
+            retry_after: pushes("retry_after"),
+            rejected: pushes("rejected"),
+            unknown: pushes("unknown"),
+        }
+    }
+}
+
+impl ChannelWorker {
+    pub(super) fn new(store: Store, setup: ChannelSetup, poll_interval: Duration, wake: Wake) -> Self {
+        let permits = Arc::new(Semaphore::new(setup.concurrency));
+        let meters = Meters::new(setup.id.as_str());
+        Self { shared: Arc::new(Shared { store, setup, wake, meters }), permits, poll_interval }
+    }
+
+    /// Serves the channel until told to stop; pushes on their way are finished.
+    pub(super) async fn run(self, stop: CancellationToken) {
+        let pushes = TaskTracker::new();
+        let mut partition_first: u16 = 0;
+        while !stop.is_cancelled() {
+            // Registered before looking, so that what becomes due meanwhile is not missed.
+            let woken = self.shared.wake.0.notified();
+            tokio::pin!(woken);
+            woken.as_mut().enable();
+            let wait = match self.round(partition_first, &pushes, &stop).await {
+                Ok(wait) => wait.min(self.poll_interval),
+                Err(fault) => {
+                    let channel = self.shared.setup.id.as_str();
+                    warn!(channel, error = &fault as &dyn std::error::Error, "cannot claim what is due now");
+                    if !pause(FAULT_PAUSE, &stop).await {
+                        break;
+                    }
+                    continue;
+                }
+            };
+            partition_first = partition_first.wrapping_add(1);
+            tokio::select! {
+                () = stop.cancelled() => break,
+                () = &mut woken => {}
+                () = tokio::time::sleep(wait) => {} // why: until the next retry is due, by its own clock
+            }
+        }
+        pushes.close();
+        pushes.wait().await;
+    }
+
+    /// Claims and pushes until nothing is due; returns how long until something is.
+    async fn round(
+        &self,
+        partition_first: u16,
+        pushes: &TaskTracker,
+        stop: &CancellationToken,
+    ) -> Result<Duration, StoreError> {
+        let count = self.shared.store.partitions().count();
+        let mut next = Duration::MAX;
+        for step in 0..count {
+            // Another partition first each time: none is starved while calls are scarce.
+            let partition = Partition((partition_first % count + step) % count);
+            loop {
+                let permit = tokio::select! {
+                    () = stop.cancelled() => return Ok(Duration::ZERO),
+                    permit = Arc::clone(&self.permits).acquire_owned() => permit,
+                };
+                let Ok(permit) = permit else { return Ok(Duration::MAX) };
+                let token = uuid::Uuid::now_v7().simple().to_string();
+                let claim = self.shared.claim(partition, &token).await?;
+                if let Some(next_in_ms) = claim.next_in_ms {
+                    next = next.min(Duration::from_millis(next_in_ms));
+                }
+                if claim.items.is_empty() && claim.broken.is_empty() {
+                    break;
+                }
+                let shared = Arc::clone(&self.shared);
+                pushes.spawn(async move {
+                    shared.push(partition, &token, claim).await;
+                    drop(permit);
+                });
+            }
+        }
+        Ok(next)
+    }
+}
+
+impl Shared {
+    async fn claim(&self, partition: Partition, token: &str) -> Result<Claim, StoreError> {
+        let limit = self.setup.channel.batch_max();
+        self.store.claim(partition, &self.setup.id, &self.setup.policy, token, limit).await
+    }
+
+    /// Pushes what was claimed and writes down what came of it.
+    async fn push(&self, partition: Partition, token: &str, claim: Claim) {
+        let mut settlements: Vec<Settlement> = claim.broken.into_iter().map(broken).collect();
+        if !claim.items.is_empty() {
+            let states: Vec<DesiredState> = claim.items.iter().map(|item| item.desired.clone()).collect();
+            let started = Instant::now();
+            let outcomes = self.setup.channel.push(&states).await;
+            self.meters.push.record(started.elapsed());
+            let settled = claim.items.iter().zip(outcomes).map(|(item, outcome)| self.settlement(item, outcome));
+            settlements.extend(settled);
+        }
+        match self.store.settle(partition, &self.setup.id, token, &settlements).await {
+            Ok(settled) => self.account(&settled),
+            // The lease runs out and the SKU is told again: a channel may hear a number twice, never miss one.
+            Err(fault) => warn!(
+                channel = self.setup.id.as_str(),
+                error = &fault as &dyn std::error::Error,
+                "cannot write down what the channel answered; it will be told again"
+            ),
+        }
+    }
+
+    fn settlement(&self, item: &Claimed, outcome: PushOutcome) -> Settlement {
+        let DesiredState { sku, version, published, .. } = &item.desired;
+        let after_failure = || {
+            let failures = item.attempts.saturating_add(1);
+            millis(self.setup.backoff.delay(failures, fastrand::f64()))
+        };
+        let failed = |delay_ms, burns_attempt, error: String| {
+            let channel = self.setup.id.as_str();
+            info!(channel, sku = sku.as_str(), attempts = item.attempts, delay_ms, error, "a channel was not told");
+            SettleOutcome::Failed { delay_ms, burns_attempt, error }
+        };
+        let outcome = match outcome {
+            PushOutcome::Applied => {
+                self.meters.applied.increment(1);
+                SettleOutcome::Applied
+            }
+            PushOutcome::RetryAfter { after: Some(after), error } => {
+                self.meters.retry_after.increment(1);
+                failed(millis(after), false, error.to_string())
+            }
+            PushOutcome::RetryAfter { after: None, error } => {
+                self.meters.retry_after.increment(1);
+                failed(after_failure(), true, error.to_string())
+            }
+            PushOutcome::Rejected { error } => {
+                self.meters.rejected.increment(1);
+                failed(after_failure(), true, error.to_string())
+            }
+            PushOutcome::Unknown { error } => {
+                self.meters.unknown.increment(1);
+                failed(after_failure(), true, error.to_string())
+            }
+        };
+        Settlement { sku: sku.clone(), version: *version, quantity: *published, outcome }
+    }
+
+    fn account(&self, settled: &[Settled]) {
+        let mut due_now = false;
+        for one in settled {
+            match one {
+                Settled::Confirmed { lag_ms, versions } | Settled::Moved { lag_ms, versions } => {
+                    // Lags are far below 2^53 ms.
+                    self.meters.lag.record(*lag_ms as f64 / 1000.0);
+                    self.meters.coalesced.increment(u64::try_from(versions - 1).unwrap_or(0));
+                    due_now |= matches!(one, Settled::Moved { .. });
+                }
+                Settled::Parked => due_now = true,
+                Settled::Lost => warn!(
+                    channel = self.setup.id.as_str(),
+                    "a push took longer than its lease; the channel is told again"
+                ),
+            }
+        }
+        // Parked ones are not due at once, but their channel's sleep was measured before they were parked.
+        if due_now {
+            self.wake.all();
+        }
+    }
+}
+
+fn broken(sku: Sku) -> Settlement {
+    metrics::counter!(telemetry::BROKEN_RECORDS).increment(1);
+    error!(sku = sku.as_str(), "a stock record does not parse; channels keep their last number: run verify --repair");
+    let outcome = SettleOutcome::Failed {
+        delay_ms: BROKEN_PAUSE_MS,
+        burns_attempt: false,
+        error: "the stock record is broken: run verify --repair".to_owned(),
+    };
+    Settlement { sku, version: 0, quantity: 0, outcome }
+}
+
+fn millis(duration: Duration) -> i64 {
+    i64::try_from(duration.as_millis()).unwrap_or(i64::MAX)
+}

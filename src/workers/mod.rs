@@ -1,0 +1,94 @@
+//! What runs by itself: carrying events to channels, ending overdue holds, measuring how far behind channels are.
+//!
+//! Workers on any machine share the work by claims; there is no leader. Each is one task, told to stop by a token and joined
+//! by whoever spawned it on the tracker.
+
+mod dispatcher;
+mod fan_out;
+mod gauges;
+mod sweeper;
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::sync::Notify;
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    channels::Channel,
+    domain::{Backoff, ChannelId, PublishPolicy},
+    store::Store,
+};
+
+pub use dispatcher::ChannelWorker;
+
+/// After a fault of the store, a worker waits so long before its next try.
+const FAULT_PAUSE: Duration = Duration::from_millis(250);
+
+/// What workers must be told.
+#[derive(Debug, Clone)]
+pub struct WorkerSettings {
+    /// Names this process among the consumers of the stream.
+    pub consumer: String,
+    /// How often to look for work nobody woke us for.
+    pub poll_interval: Duration,
+    /// Stream entries fanned out at once.
+    pub fan_out_batch: usize,
+    /// Stream entries idle this long are taken over from a dead worker.
+    pub adopt_after: Duration,
+    /// How often overdue holds are looked for.
+    pub sweep_interval: Duration,
+    /// Overdue holds ended by one script.
+    pub sweep_batch: u32,
+    /// A channel that lags more is warned about.
+    pub lag_warn: Duration,
+}
+
+/// One configured channel.
+pub struct ChannelSetup {
+    /// Its name.
+    pub id: ChannelId,
+    /// How it is spoken to.
+    pub channel: Arc<dyn Channel>,
+    /// How much of the stock it may show.
+    pub policy: PublishPolicy,
+    /// The waits between attempts.
+    pub backoff: Backoff,
+    /// Calls on their way at the same time.
+    pub concurrency: usize,
+}
+
+/// Wakes the dispatchers of this process when something became due.
+#[derive(Clone, Default)]
+pub struct Wake(Arc<Notify>);
+
+impl Wake {
+    fn all(&self) {
+        self.0.notify_waiters();
+    }
+}
+
+/// Spawns all workers on `tasks`; they end after `stop`.
+pub fn spawn(
+    store: &Store,
+    setups: Vec<ChannelSetup>,
+    settings: &WorkerSettings,
+    tasks: &TaskTracker,
+    stop: &CancellationToken,
+) {
+    let wake = Wake::default();
+    tasks.spawn(sweeper::run(store.clone(), settings.clone(), stop.clone()));
+    tasks.spawn(fan_out::run(store.clone(), settings.clone(), wake.clone(), stop.clone()));
+    tasks.spawn(gauges::run(store.clone(), settings.clone(), stop.clone()));
+    for setup in setups {
+        let worker = ChannelWorker::new(store.clone(), setup, settings.poll_interval, wake.clone());
+        tasks.spawn(worker.run(stop.clone()));
+    }
+}
+
+/// Waits, unless told to stop first; false when told to stop.
+async fn pause(duration: Duration, stop: &CancellationToken) -> bool {
+    tokio::select! {
+        () = stop.cancelled() => false,
+        () = tokio::time::sleep(duration) => true, // why: the wait itself is what is asked for
+    }
+}
