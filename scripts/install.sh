@@ -99,7 +99,7 @@ install_apt() {
     $root env DEBIAN_FRONTEND=noninteractive $(install_line apt-get "$@") \
         -q -o DPkg::Lock::Timeout="$lock_wait_s" || return 1
     case " $* " in
-        *' redis-server '*) if has systemctl; then $root systemctl disable redis-server >/dev/null 2>&1 || true; fi ;;
+        *' redis-server '*) $root update-rc.d redis-server disable >/dev/null || true ;;
     esac
 }
 

@@ -29,7 +29,8 @@ const CELLAR: &str = "telemetry";
 
 /// Crates that only some parts may name: what each part never does is how it stays simple.
 const GUESTS: [(&str, &[&str]); 4] = [
-    ("redis", &["store"]),
+    // Only store talks to it: config reads a URL, and the error table knows what a fault may hold.
+    ("redis", &["store", "config", "grpc"]),
     ("deadpool_redis", &["store"]),
     ("anyhow", &["main", "cli", "app"]),
     ("tonic", &["grpc", "app", "cli", "main"]),
