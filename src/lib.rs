@@ -13,4 +13,5 @@ pub mod proto {
     /// What reflection serves.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stockgate_descriptor.bin"));
 }
+pub mod grpc;
 pub mod store;
