@@ -14,6 +14,7 @@ pub mod channels;
 pub mod cli;
 pub mod config;
 pub mod domain;
+pub mod grpc;
 pub mod http;
 pub mod store;
 pub mod telemetry;

@@ -1,0 +1,42 @@
+//! Messages to domain values and back, one file per theme; and the one table of errors (`status`).
+//!
+//! Requests are read here and trusted from here on. Whatever is wrong with one is said at once, field by field.
+
+mod cause;
+mod counts;
+mod details;
+mod events;
+mod holds;
+mod import;
+mod lines;
+mod problem;
+mod queries;
+mod replies;
+mod sales;
+mod status;
+mod stock;
+mod time;
+mod ttl;
+mod violations;
+
+#[cfg(test)]
+mod bad_input;
+
+pub use counts::{IMPORT_ROWS_MAX, adjust_stock, import_row, set_stock};
+pub use events::event;
+pub use holds::{commit, extend_hold, hold, hold_state, release};
+pub use import::import_result;
+pub use problem::Problem;
+pub use queries::{
+    EventsQuery, SKUS_MAX, batch_get_stock, get_hold, get_stock, get_sync_status, list_events,
+    list_stock_page_size, resolve_key, verify_stock, watch_stock,
+};
+pub use replies::{
+    adjust_stock_response, commit_response, decrement_response, extend_hold_response, release_response,
+    reserve_response, restock_response, set_stock_response,
+};
+pub use sales::{decrement, reserve, restock};
+pub use status::{deadline_expired, message_too_large, outcome_unknown, refusal_reason};
+pub use stock::{stock, stock_after};
+pub use time::timestamp;
+pub use ttl::ContractLimits;

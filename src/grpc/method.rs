@@ -1,0 +1,107 @@
+//! The rpcs of the contract, as the layers need to know them. A test compares this table with the proto.
+
+/// One rpc.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Method {
+    /// `/stockgate.v1.StockService/Decrement`.
+    pub path: &'static str,
+    /// How its messages come.
+    pub shape: Shape,
+    /// Whether it may change something, so that a lost answer leaves the outcome unknown.
+    pub writes: bool,
+}
+
+/// How the messages of an rpc come.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shape {
+    /// One request, one response.
+    Unary,
+    /// Many requests, one response.
+    ClientStream,
+    /// One request, many responses.
+    ServerStream,
+}
+
+const fn writes(path: &'static str) -> Method {
+    Method { path, shape: Shape::Unary, writes: true }
+}
+
+const fn reads(path: &'static str) -> Method {
+    Method { path, shape: Shape::Unary, writes: false }
+}
+
+/// Every rpc, the busiest first: the search ends at the first hit.
+pub const METHODS: [Method; 19] = [
+    writes("/stockgate.v1.StockService/Decrement"),
+    writes("/stockgate.v1.StockService/Reserve"),
+    writes("/stockgate.v1.StockService/Commit"),
+    writes("/stockgate.v1.StockService/Release"),
+    reads("/stockgate.v1.StockService/GetStock"),
+    reads("/stockgate.v1.StockService/BatchGetStock"),
+    writes("/stockgate.v1.StockService/Restock"),
+    writes("/stockgate.v1.StockService/ExtendHold"),
+    reads("/stockgate.v1.StockService/GetHold"),
+    // Burns the key that was never used.
+    writes("/stockgate.v1.StockService/ResolveKey"),
+    Method { path: "/stockgate.v1.StockService/WatchStock", shape: Shape::ServerStream, writes: false },
+    writes("/stockgate.v1.InventoryService/SetStock"),
+    writes("/stockgate.v1.InventoryService/AdjustStock"),
+    Method { path: "/stockgate.v1.InventoryService/ImportStock", shape: Shape::ClientStream, writes: true },
+    reads("/stockgate.v1.InventoryService/ListStock"),
+    reads("/stockgate.v1.InventoryService/ListEvents"),
+    // Repairs, when asked to.
+    writes("/stockgate.v1.InventoryService/VerifyStock"),
+    reads("/stockgate.v1.ChannelService/ListChannels"),
+    reads("/stockgate.v1.ChannelService/GetSyncStatus"),
+];
+
+impl Method {
+    /// Where in [`METHODS`] the rpc of a path stands; None for what is not ours (health, reflection, nonsense).
+    pub fn position(path: &str) -> Option<usize> {
+        METHODS.iter().position(|method| method.path == path)
+    }
+
+    /// The rpc of a path.
+    pub fn find(path: &str) -> Option<&'static Self> {
+        Self::position(path).map(|position| &METHODS[position])
+    }
+
+    /// `stockgate.v1.StockService` and `Decrement`.
+    pub fn names(&self) -> (&'static str, &'static str) {
+        self.path[1..].split_once('/').expect("every path of the table has two slashes")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use prost::Message as _;
+    use prost_types::{FileDescriptorSet, MethodDescriptorProto};
+
+    use super::*;
+
+    #[test]
+    fn the_table_is_the_contract() {
+        let files = FileDescriptorSet::decode(crate::proto::DESCRIPTORS).expect("descriptors decode").file;
+        let mut count = 0;
+        for service in files.iter().flat_map(|file| &file.service) {
+            for method in &service.method {
+                let path = format!("/stockgate.v1.{}/{}", service.name(), method.name());
+                let known = Method::find(&path).unwrap_or_else(|| panic!("{path} is not in the table"));
+                assert_eq!(known.shape, shape(method), "{path}");
+                assert_eq!(known.names(), (&*format!("stockgate.v1.{}", service.name()), method.name()));
+                count += 1;
+            }
+        }
+        assert_eq!(count, METHODS.len());
+        assert_eq!(Method::find("/grpc.health.v1.Health/Check"), None);
+    }
+
+    fn shape(method: &MethodDescriptorProto) -> Shape {
+        match (method.client_streaming(), method.server_streaming()) {
+            (false, false) => Shape::Unary,
+            (true, false) => Shape::ClientStream,
+            (false, true) => Shape::ServerStream,
+            (true, true) => panic!("{} needs a shape of its own", method.name()),
+        }
+    }
+}
