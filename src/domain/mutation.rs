@@ -164,6 +164,14 @@ impl Mutation {
         }
     }
 
+    /// The hold it names, when it acts on one.
+    pub fn hold(&self) -> Option<&HoldId> {
+        match &self.action {
+            Action::Commit { hold, .. } | Action::Release { hold, .. } | Action::ExtendHold { hold, .. } => Some(hold),
+            _ => None,
+        }
+    }
+
     /// What makes this request the same as another.
     pub fn fingerprint(&self) -> Fingerprint {
         let (mut lines, mut ttl, mut hold_id, mut options) =

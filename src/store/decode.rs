@@ -108,7 +108,11 @@ fn refusal(word: &str, words: &mut Words<'_>) -> Result<Refusal, StoreError> {
             })
         })?),
         "unknown_hold" => Refusal::UnknownHold,
-        "over" => Refusal::HoldOver { state: hold_state(words)?, deadline_ms: words.parse("deadline")? },
+        "over" => match (hold_state(words)?, words.parse("deadline")?) {
+            // The hold this key made lives on by extensions, longer than the record of its reserve.
+            (HoldState::Held, _) => Refusal::Conflict { field: "hold_id" },
+            (state, deadline_ms) => Refusal::HoldOver { state, deadline_ms },
+        },
         "overflow" => Refusal::Overflow(words.sku()?),
         "burnt" => Refusal::KeyBurnt,
         "broken" => return Err(StoreError::Broken { what: words.rest().to_owned() }),

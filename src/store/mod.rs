@@ -8,6 +8,7 @@ mod decode;
 mod encode;
 mod error;
 mod events;
+mod history;
 mod holds;
 mod keys;
 mod levels;
@@ -17,6 +18,7 @@ mod propagation;
 mod scripts;
 mod settings;
 mod sync;
+mod tail;
 mod verify;
 
 use std::{sync::Arc, time::Duration};
@@ -29,7 +31,7 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::domain::{Answer, ChannelId, ClientId, IdempotencyKey, Mutation, Partitions, Sku};
+use crate::domain::{Answer, ChannelId, ClientId, IdempotencyKey, Mutation, Partitions, Refusal, Sku};
 
 use committer::{Call, Committer};
 use encode::Operation;
@@ -39,6 +41,7 @@ use link::Link;
 pub use decode::Resolved;
 pub use error::StoreError;
 pub use events::{Entry, EntryId};
+pub use history::{EventPage, EventPosition, EventScope};
 pub use holds::Swept;
 pub use levels::{StoredLevel, WalkPosition};
 pub use link::LinkSettings;
@@ -89,6 +92,10 @@ impl Store {
 
     /// Asks for a mutation. Past `deadline` the outcome is unknown: repeat with the same key.
     pub async fn mutate(&self, mutation: &Mutation, deadline: Option<Instant>) -> Result<Answer, StoreError> {
+        let foreign = mutation.hold().is_some_and(|hold| !hold.fits(self.partitions()));
+        if foreign {
+            return Ok(Answer { result: Err(Refusal::UnknownHold), replayed: false });
+        }
         let operation = encode::mutation(mutation, self.partitions());
         let text = self.execute(operation, deadline).await?;
         decode::mutation(&text, mutation)

@@ -36,7 +36,7 @@ pub use replies::{
     reserve_response, restock_response, set_stock_response,
 };
 pub use sales::{decrement, reserve, restock};
-pub use status::{deadline_expired, message_too_large, outcome_unknown, refusal_reason};
+pub use status::{deadline_expired, message_too_large, outcome_unknown, refusal_reason, too_many_watches};
 pub use stock::{stock, stock_after};
 pub use time::timestamp;
 pub use ttl::ContractLimits;

@@ -262,6 +262,17 @@ pub fn deadline_expired() -> Problem {
     Problem::new(Code::DeadlineExceeded, "DEADLINE_EXPIRED", message)
 }
 
+/// No watch more: each costs memory and reads of its own.
+pub fn too_many_watches(watches_max: usize) -> Problem {
+    let limit = watches_max.to_string();
+    let mut details = Details::default();
+    let reason = "OVERLOADED";
+    details.info(reason, [("watchesMax", limit.as_str())]);
+    details.retry(RETRY_LATER);
+    let message = format!("{limit} watches run on this gateway already: name more skus in one, or ask another gateway");
+    Problem { code: Code::ResourceExhausted, reason, message, details, replayed: false }
+}
+
 /// A message over the limit, in either direction.
 pub fn message_too_large(message_bytes_max: usize) -> Problem {
     let limit = message_bytes_max.to_string();

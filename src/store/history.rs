@@ -1,0 +1,129 @@
+//! Paging through events, of one SKU or of all, forwards or backwards, over all partitions in the order of their entries.
+
+use std::collections::VecDeque;
+
+use crate::domain::{Event, EventId, Partition, Sku};
+
+use super::{Entry, EntryId, Store, StoreError};
+
+/// Entries read by one command.
+const READ_ENTRIES: usize = 500;
+/// Reads one page costs at most, besides one per partition: a rare SKU's page may come back short, with a token.
+const READS_MAX: usize = 20;
+
+/// Which events.
+#[derive(Debug, Clone)]
+pub struct EventScope {
+    /// Only of this SKU.
+    pub sku: Option<Sku>,
+    /// From this entry on, itself included.
+    pub first: EntryId,
+    /// Up to this entry, itself included.
+    pub last: EntryId,
+    /// From the last event back.
+    pub newest_first: bool,
+}
+
+/// The last event that was passed, per partition that was begun.
+pub type EventPosition = Vec<EventId>;
+
+/// A page of events.
+#[derive(Debug, Default)]
+pub struct EventPage {
+    /// The events.
+    pub events: Vec<Event>,
+    /// Where to go on; None at the end.
+    pub next: Option<EventPosition>,
+}
+
+/// What was read ahead of one partition.
+struct Lane {
+    partition: Partition,
+    passed: Option<EventId>,
+    ahead: VecDeque<Event>,
+    exhausted: bool,
+}
+
+impl Store {
+    /// Reads at most `count` events of a scope, after `position`.
+    pub async fn event_page(
+        &self,
+        scope: &EventScope,
+        position: &[EventId],
+        count: usize,
+    ) -> Result<EventPage, StoreError> {
+        let partitions: Vec<Partition> = match &scope.sku {
+            Some(sku) => vec![self.partitions().of(sku)],
+            None => self.partitions().all().collect(),
+        };
+        let lane = |partition| Lane {
+            partition,
+            passed: position.iter().find(|id| id.partition == partition).copied(),
+            ahead: VecDeque::new(),
+            exhausted: false,
+        };
+        let mut lanes: Vec<Lane> = partitions.into_iter().map(lane).collect();
+        let mut reads_left = READS_MAX + lanes.len();
+        let mut page = EventPage::default();
+        loop {
+            for lane in &mut lanes {
+                if lane.ahead.is_empty() && !lane.exhausted {
+                    if reads_left == 0 {
+                        page.next = Some(lanes.iter().filter_map(|lane| lane.passed).collect());
+                        return Ok(page);
+                    }
+                    reads_left -= 1;
+                    self.read_ahead(scope, lane).await?;
+                }
+            }
+            let place = |lane: &Lane| lane.ahead.front().map(|event| (event.id.entry_ms, event.id.entry_seq));
+            let begun = lanes.iter_mut().filter(|lane| !lane.ahead.is_empty());
+            let next = match scope.newest_first {
+                true => begun.max_by_key(|lane| place(lane)),
+                false => begun.min_by_key(|lane| place(lane)),
+            };
+            let Some(lane) = next else {
+                if lanes.iter().all(|lane| lane.exhausted) {
+                    return Ok(page);
+                }
+                continue;
+            };
+            let Some(event) = lane.ahead.pop_front() else { continue };
+            lane.passed = Some(event.id);
+            if scope.sku.as_ref().is_none_or(|sku| *sku == event.sku) {
+                page.events.push(event);
+            }
+            if page.events.len() == count {
+                page.next = Some(lanes.iter().filter_map(|lane| lane.passed).collect());
+                return Ok(page);
+            }
+        }
+    }
+
+    async fn read_ahead(&self, scope: &EventScope, lane: &mut Lane) -> Result<(), StoreError> {
+        let passed = lane.passed;
+        let at = passed.map(|id| EntryId { ms: id.entry_ms, seq: id.entry_seq });
+        let (first, last) = match (scope.newest_first, at) {
+            (false, Some(at)) => (at.max(scope.first), scope.last),
+            (true, Some(at)) => (scope.first, at.min(scope.last)),
+            (_, None) => (scope.first, scope.last),
+        };
+        let entries = self.entries(lane.partition, first, last, READ_ENTRIES, scope.newest_first).await?;
+        lane.exhausted = entries.len() < READ_ENTRIES;
+        for Entry { id, events } in entries {
+            let Some(mut events) = events else {
+                return Err(StoreError::Broken { what: format!("event entry {id} of partition {}", lane.partition) });
+            };
+            if scope.newest_first {
+                events.reverse();
+            }
+            let is_ahead = |event: &Event| match passed {
+                Some(passed) if scope.newest_first => event.id < passed,
+                Some(passed) => event.id > passed,
+                None => true,
+            };
+            lane.ahead.extend(events.into_iter().filter(is_ahead));
+        }
+        Ok(())
+    }
+}
