@@ -73,9 +73,15 @@ impl CliError {
             return ExitCode::SUCCESS;
         }
         eprintln!("error: {self}");
+        let mut said = self.to_string();
         let mut cause = self.source();
         while let Some(error) = cause {
-            eprintln!("  because: {error}");
+            let because = error.to_string();
+            // The transport wraps the same words more than once.
+            if because != said {
+                eprintln!("  because: {because}");
+            }
+            said = because;
             cause = error.source();
         }
         ExitCode::from(self.exit_code())
