@@ -10,6 +10,7 @@
 //! - [`cli`]: commands; they speak gRPC to a gateway.
 //! - [`telemetry`], the cellar: used by all, imports nothing of ours.
 
+pub mod app;
 pub mod channels;
 pub mod cli;
 pub mod config;

@@ -6,16 +6,7 @@ use clap::Parser as _;
 use stockgate::cli::Cli;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
-    // One thread: a command waits for one answer at a time.
-    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
-        Ok(runtime) => runtime,
-        Err(error) => {
-            eprintln!("error: cannot start the runtime: {error}");
-            return ExitCode::from(3);
-        }
-    };
-    match runtime.block_on(cli.run()) {
+    match Cli::parse().execute() {
         Ok(verdict) => verdict.exit_code(),
         Err(error) => error.report(),
     }

@@ -53,6 +53,9 @@ pub enum CliError {
     /// The answer could not be printed.
     #[error("cannot print the answer")]
     Output(#[source] io::Error),
+    /// The gateway itself could not run.
+    #[error("{0:#}")]
+    Gateway(anyhow::Error),
     /// The answer lacks a part the contract promises.
     #[error("the gateway's answer has no {0}: it speaks another version of the contract")]
     Incomplete(&'static str),
@@ -92,7 +95,7 @@ impl CliError {
             Self::Usage(_) | Self::Input { .. } => 2,
             Self::Unreachable { .. } | Self::ConnectTimeout { .. } => 3,
             Self::Status { status, .. } => exit_code_of(status.code()),
-            Self::Output(_) | Self::Incomplete(_) => 3,
+            Self::Output(_) | Self::Incomplete(_) | Self::Gateway(_) => 3,
         }
     }
 }

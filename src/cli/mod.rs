@@ -5,6 +5,7 @@
 
 mod channels;
 mod completions;
+mod config;
 pub mod demo;
 mod events;
 mod explain;
@@ -16,6 +17,7 @@ mod line;
 mod moment;
 mod note;
 mod output;
+mod serve;
 mod shown;
 mod stock;
 mod verify;
@@ -53,6 +55,11 @@ pub struct Cli {
 /// Everything `stockgate` can do. Commands that run the gateway itself stand beside those that talk to one.
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the gateway: gRPC, workers and pages, on an embedded Redis when no URL is set
+    Serve(serve::Serve),
+    /// Look at the settings
+    #[command(subcommand)]
+    Config(config::ConfigCommand),
     /// Set, sell, take in and read stock
     #[command(subcommand)]
     Stock(stock::StockCommand),
@@ -99,8 +106,21 @@ impl Verdict {
 }
 
 impl Cli {
-    /// Carries the command out and prints its answer.
-    pub async fn run(self) -> Result<Verdict, CliError> {
+    /// Carries the command out; `serve` and `demo` build the runtime they need, all others wait on one thread.
+    pub fn execute(self) -> Result<Verdict, CliError> {
+        match self.command {
+            Command::Serve(command) => command.run(),
+            Command::Config(command) => command.run(),
+            _ => {
+                let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+                let runtime = runtime.map_err(|source| CliError::Gateway(source.into()))?;
+                runtime.block_on(self.run())
+            }
+        }
+    }
+
+    /// Asks a gateway and prints its answer.
+    async fn run(self) -> Result<Verdict, CliError> {
         match self.command {
             Command::Stock(command) => command.run(&self.gateway, self.output).await,
             Command::Holds(command) => command.run(&self.gateway, self.output).await,
@@ -109,6 +129,8 @@ impl Cli {
             Command::Channels(command) => command.run(&self.gateway, self.output).await,
             Command::Keys(command) => command.run(&self.gateway, self.output).await,
             Command::Completions(command) => command.run(),
+            Command::Serve(command) => command.run(),
+            Command::Config(command) => command.run(),
         }
     }
 }

@@ -1,0 +1,334 @@
+//! Where everything meets: starts the parts in order, and drains them in the opposite order.
+//!
+//! Start: embedded Redis (or a look at a foreign one), store, listeners, workers, gRPC, HTTP. Stop: not ready, calls finish,
+//! pushes finish, what is queued for Redis is sent, Redis ends.
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
+
+use anyhow::{Context as _, Result};
+use metrics::{counter, gauge};
+use metrics_exporter_prometheus::PrometheusHandle;
+use secrecy::SecretString;
+use tokio::{
+    net::TcpListener,
+    sync::watch,
+    time::{MissedTickBehavior, interval, timeout},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    channels::{Channel, Webhook, WebhookConfig},
+    config::{self, ChannelKind, Config, Role},
+    grpc::{self, ChannelInfo, GrpcSettings, convert::ContractLimits},
+    http::{self, HttpState, Readiness},
+    store::{self, Clock, Embedded, EmbeddedConfig, LinkSettings, Store, StoreSettings},
+    telemetry,
+    workers::{self, ChannelSetup, WorkerSettings},
+};
+
+/// How often Redis is asked for a sign of life.
+const PULSE_INTERVAL: Duration = Duration::from_millis(500);
+/// Workers finish their pushes within the longest channel timeout; this comes on top, for settling.
+const SETTLE_GRACE: Duration = Duration::from_secs(5);
+
+/// A running gateway.
+pub struct App {
+    grpc_address: SocketAddr,
+    http_address: SocketAddr,
+    embedded: Option<Embedded>,
+    /// What runs until it is told to stop, in the order in which it is told.
+    servers: Part,
+    workers: Part,
+    pages: Part,
+    store: Part,
+    worker_grace: Duration,
+    /// Falls when a server ended by itself.
+    failed: CancellationToken,
+}
+
+/// Tasks that stop together.
+#[derive(Default)]
+struct Part {
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+impl Part {
+    /// Tells its tasks to stop and waits for them, at most so long.
+    async fn end(&self, name: &'static str, patience: Duration) {
+        self.stop.cancel();
+        self.tasks.close();
+        if timeout(patience, self.tasks.wait()).await.is_err() {
+            tracing::warn!(part = name, "did not end in time and is left behind");
+        }
+    }
+}
+
+/// Starts a gateway in this role; returns once it serves.
+pub async fn start(config: Config, role: Role, metrics: PrometheusHandle) -> Result<App> {
+    let setups = channel_setups(&config)?;
+    let embedded = match &config.redis.url {
+        Some(_) => None,
+        None => Some(store::start_embedded(embedded_config(&config)).await?),
+    };
+    let url = match (&embedded, &config.redis.url) {
+        (Some(embedded), _) => embedded.url(),
+        (None, Some(url)) => url.expose().to_owned(),
+        (None, None) => unreachable!("without a url the embedded redis was started"),
+    };
+    match raise(config, role, metrics, setups, url, embedded.is_some()).await {
+        Ok(app) => Ok(App { embedded, ..app }),
+        Err(error) => {
+            if let Some(embedded) = embedded {
+                embedded.stop().await;
+            }
+            Err(error)
+        }
+    }
+}
+
+async fn raise(
+    config: Config,
+    role: Role,
+    metrics: PrometheusHandle,
+    setups: Vec<ChannelSetup>,
+    url: String,
+    is_embedded: bool,
+) -> Result<App> {
+    let (servers, workers, pages, store_part) = <(Part, Part, Part, Part)>::default();
+    let store = Store::open(store_settings(&config, url), &store_part.tasks, store_part.stop.clone())?;
+    if !is_embedded {
+        look_at_foreign(&store, &config).await?;
+    }
+    store.prepare().await?;
+
+    let listen = |address| async move {
+        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}: is another gateway running?"))
+    };
+    let http_listener = listen(config.http.listen).await?;
+    let grpc_listener = listen(config.grpc.listen).await?;
+    let (http_address, grpc_address) = (http_listener.local_addr()?, grpc_listener.local_addr()?);
+
+    let failed = CancellationToken::new();
+    let worker_grace = config.channels.iter().map(|channel| channel.timeout).max().unwrap_or_default() + SETTLE_GRACE;
+    let infos: Vec<ChannelInfo> = setups
+        .iter()
+        .map(|setup| ChannelInfo { id: setup.id.clone(), kind: setup.channel.kind(), policy: setup.policy })
+        .collect();
+    if role.works() {
+        workers::spawn(&store, setups, &worker_settings(&config), &workers.tasks, &workers.stop);
+    }
+
+    let health = grpc::health();
+    let (readiness, ready) = watch::channel(Readiness::NotReady { reasons: vec!["starting".to_owned()] });
+    pages.tasks.spawn(telemetry::keep_metrics(metrics.clone(), pages.stop.clone()));
+    let state = HttpState { metrics, readiness: ready };
+    let (http_stop, http_failed) = (pages.stop.clone(), failed.clone());
+    pages.tasks.spawn(async move {
+        if let Err(error) = http::serve(http_listener, state, http_stop).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "the http server ended");
+            http_failed.cancel();
+        }
+    });
+    let first_pulse = pulse(&store).await;
+    tell(&first_pulse, &readiness, &health).await;
+    servers.tasks.spawn(watch_pulse(store.clone(), readiness, health.clone(), servers.stop.clone()));
+    if role.serves() {
+        let (grpc_stop, grpc_failed) = (servers.stop.clone(), failed.clone());
+        let settings = grpc_settings(&config, infos);
+        servers.tasks.spawn(async move {
+            if let Err(error) = grpc::serve(grpc_listener, store, settings, health, grpc_stop).await {
+                tracing::error!(error = &error as &dyn std::error::Error, "the grpc server ended");
+                grpc_failed.cancel();
+            }
+        });
+    }
+    tracing::info!(%grpc_address, %http_address, role = ?role, "stockgate is up");
+    Ok(App { grpc_address, http_address, embedded: None, servers, workers, pages, store: store_part, worker_grace, failed })
+}
+
+impl App {
+    /// Where gRPC is served.
+    pub fn grpc_address(&self) -> SocketAddr {
+        self.grpc_address
+    }
+
+    /// Where HTTP is served.
+    pub fn http_address(&self) -> SocketAddr {
+        self.http_address
+    }
+
+    /// The process id of the embedded Redis.
+    pub fn redis_pid(&self) -> Option<u32> {
+        self.embedded.as_ref().and_then(Embedded::pid)
+    }
+
+    /// Returns when a server ended by itself.
+    pub async fn failure(&self) {
+        self.failed.cancelled().await;
+    }
+
+    /// Drains and stops everything; bounded by the drain timeouts of its parts.
+    pub async fn shut_down(self, drain_timeout: Duration) {
+        tracing::info!("shutting down");
+        // Twice: once for calls, once for the watches that end after them.
+        self.servers.end("grpc", drain_timeout * 2 + Duration::from_secs(1)).await;
+        self.workers.end("workers", self.worker_grace).await;
+        self.store.end("store", drain_timeout).await;
+        self.pages.end("http", drain_timeout).await;
+        if let Some(embedded) = self.embedded {
+            embedded.stop().await;
+        }
+        tracing::info!("stopped");
+    }
+}
+
+/// What Redis said when asked for a sign of life.
+async fn pulse(store: &Store) -> Readiness {
+    match store.ping().await {
+        Ok(()) => Readiness::Ready,
+        Err(fault) => {
+            let reasons = vec![format!("redis: {fault}; calls are answered UNAVAILABLE until it is back")];
+            Readiness::NotReady { reasons }
+        }
+    }
+}
+
+async fn tell(now: &Readiness, readiness: &watch::Sender<Readiness>, health: &grpc::Health) {
+    let is_ready = *now == Readiness::Ready;
+    gauge!(telemetry::REDIS_UP).set(if is_ready { 1.0 } else { 0.0 });
+    health.set_serving(is_ready).await;
+    let was_ready = *readiness.borrow() == Readiness::Ready;
+    if was_ready != is_ready {
+        match now {
+            Readiness::Ready => tracing::info!("ready: redis answers"),
+            Readiness::NotReady { reasons } => tracing::warn!(reason = reasons.join("; "), "not ready"),
+        }
+    }
+    readiness.send_replace(now.clone());
+}
+
+/// Keeps readiness and health true until told to stop; then both say no, before the servers drain.
+async fn watch_pulse(
+    store: Store,
+    readiness: watch::Sender<Readiness>,
+    health: grpc::Health,
+    stop: CancellationToken,
+) {
+    let mut beat = interval(PULSE_INTERVAL);
+    beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
+    loop {
+        tokio::select! {
+            () = stop.cancelled() => break,
+            _ = beat.tick() => {}
+        }
+        let now = pulse(&store).await;
+        if !stop.is_cancelled() {
+            tell(&now, &readiness, &health).await;
+        }
+    }
+    let leaving = Readiness::NotReady { reasons: vec!["shutting down".to_owned()] };
+    tell(&leaving, &readiness, &health).await;
+}
+
+async fn look_at_foreign(store: &Store, config: &Config) -> Result<()> {
+    let shown = config.redis.url.as_ref().map(ToString::to_string).unwrap_or_default();
+    let mut connection = store
+        .connection()
+        .await
+        .with_context(|| format!("cannot connect to redis at {shown}: check STOCKGATE_REDIS_URL, and that it runs"))?;
+    let inspection = store::inspect(&mut connection, &config.redis.namespace).await?;
+    tracing::info!(version = inspection.version, url = shown, "redis may be used");
+    for note in inspection.notes {
+        tracing::info!(note, "about this redis");
+    }
+    for warning in inspection.warnings {
+        tracing::warn!(warning, "about this redis");
+    }
+    Ok(())
+}
+
+fn embedded_config(config: &Config) -> EmbeddedConfig {
+    let embedded = &config.embedded;
+    EmbeddedConfig {
+        data_dir: embedded.data_dir.clone(),
+        redis_server: embedded.redis_server.clone(),
+        fsync: match embedded.fsync {
+            config::Fsync::Everysec => store::Fsync::Everysec,
+            config::Fsync::Always => store::Fsync::Always,
+        },
+        start_timeout: embedded.start_timeout,
+        load_timeout: embedded.load_timeout,
+        stop_timeout: embedded.stop_timeout,
+    }
+}
+
+fn store_settings(config: &Config, url: String) -> StoreSettings {
+    StoreSettings {
+        link: LinkSettings {
+            url,
+            connect_timeout: config.redis.connect_timeout,
+            response_timeout: config.redis.response_timeout,
+        },
+        namespace: config.redis.namespace.clone(),
+        partitions: config.redis.partitions,
+        retention: config.holds.retention,
+        batch_max: config.committer.batch_max,
+        lines_max: config.committer.lines_max,
+        queue_max: config.committer.queue_max,
+        pool_max: config.redis.pool_max,
+        channels: config.channels.iter().map(|channel| channel.id.clone()).collect(),
+        lease: config.propagation.lease,
+        clock: Clock::Redis,
+    }
+}
+
+fn worker_settings(config: &Config) -> WorkerSettings {
+    WorkerSettings {
+        consumer: uuid::Uuid::now_v7().simple().to_string(),
+        poll_interval: config.propagation.poll_interval,
+        fan_out_batch: config.propagation.fan_out_batch,
+        adopt_after: config.propagation.lease,
+        sweep_interval: config.holds.sweep_interval,
+        sweep_batch: u32::try_from(config.holds.sweep_batch).unwrap_or(u32::MAX),
+        lag_warn: config.propagation.lag_warn,
+    }
+}
+
+fn grpc_settings(config: &Config, channels: Vec<ChannelInfo>) -> GrpcSettings {
+    GrpcSettings {
+        message_bytes_max: config.grpc.message_bytes_max,
+        concurrent_streams_max: config.grpc.concurrent_streams_max,
+        watches_max: config.grpc.watches_max,
+        default_deadline: config.grpc.default_deadline,
+        drain_timeout: config.grpc.drain_timeout,
+        limits: ContractLimits { ttl_default: config.holds.ttl_default, ttl_max: config.holds.ttl_max },
+        channels,
+    }
+}
+
+fn channel_setups(config: &Config) -> Result<Vec<ChannelSetup>> {
+    config.channels.iter().map(channel_setup).collect()
+}
+
+fn channel_setup(configured: &config::Channel) -> Result<ChannelSetup> {
+    let channel: Arc<dyn Channel> = match configured.kind {
+        ChannelKind::Webhook => {
+            let secrets: Vec<SecretString> = vec![configured.secret.clone()];
+            Arc::new(Webhook::new(WebhookConfig {
+                channel: configured.id.clone(),
+                url: configured.url.expose().to_owned(),
+                secrets,
+                batch: configured.batch,
+                timeout: configured.timeout,
+            })?)
+        }
+    };
+    Ok(ChannelSetup {
+        id: configured.id.clone(),
+        channel,
+        policy: configured.publish,
+        backoff: configured.backoff,
+        concurrency: configured.concurrency,
+    })
+}
