@@ -6,7 +6,7 @@
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
-use metrics::{counter, gauge};
+use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio::{
@@ -21,7 +21,11 @@ use crate::{
     config::{self, ChannelKind, Config, Role},
     grpc::{self, ChannelInfo, GrpcSettings, convert::ContractLimits},
     http::{self, HttpState, Readiness},
-    store::{self, Clock, Embedded, EmbeddedConfig, LinkSettings, Store, StoreSettings},
+    store::{
+        Clock, LinkSettings, Store, StoreSettings,
+        embedded::{self, Embedded, EmbeddedConfig},
+        inspect::inspect,
+    },
     telemetry,
     workers::{self, ChannelSetup, WorkerSettings},
 };
@@ -69,7 +73,7 @@ pub async fn start(config: Config, role: Role, metrics: PrometheusHandle) -> Res
     let setups = channel_setups(&config)?;
     let embedded = match &config.redis.url {
         Some(_) => None,
-        None => Some(store::start_embedded(embedded_config(&config)).await?),
+        None => Some(embedded::start(embedded_config(&config)).await?),
     };
     let url = match (&embedded, &config.redis.url) {
         (Some(embedded), _) => embedded.url(),
@@ -103,14 +107,17 @@ async fn raise(
     store.prepare().await?;
 
     let listen = |address| async move {
-        TcpListener::bind(address).await.with_context(|| format!("cannot listen on {address}: is another gateway running?"))
+        TcpListener::bind(address)
+            .await
+            .with_context(|| format!("cannot listen on {address}: is another gateway running?"))
     };
     let http_listener = listen(config.http.listen).await?;
     let grpc_listener = listen(config.grpc.listen).await?;
     let (http_address, grpc_address) = (http_listener.local_addr()?, grpc_listener.local_addr()?);
 
     let failed = CancellationToken::new();
-    let worker_grace = config.channels.iter().map(|channel| channel.timeout).max().unwrap_or_default() + SETTLE_GRACE;
+    let worker_grace =
+        config.channels.iter().map(|channel| channel.timeout).max().unwrap_or_default() + SETTLE_GRACE;
     let infos: Vec<ChannelInfo> = setups
         .iter()
         .map(|setup| ChannelInfo { id: setup.id.clone(), kind: setup.channel.kind(), policy: setup.policy })
@@ -144,7 +151,17 @@ async fn raise(
         });
     }
     tracing::info!(%grpc_address, %http_address, role = ?role, "stockgate is up");
-    Ok(App { grpc_address, http_address, embedded: None, servers, workers, pages, store: store_part, worker_grace, failed })
+    Ok(App {
+        grpc_address,
+        http_address,
+        embedded: None,
+        servers,
+        workers,
+        pages,
+        store: store_part,
+        worker_grace,
+        failed,
+    })
 }
 
 impl App {
@@ -233,11 +250,10 @@ async fn watch_pulse(
 
 async fn look_at_foreign(store: &Store, config: &Config) -> Result<()> {
     let shown = config.redis.url.as_ref().map(ToString::to_string).unwrap_or_default();
-    let mut connection = store
-        .connection()
-        .await
-        .with_context(|| format!("cannot connect to redis at {shown}: check STOCKGATE_REDIS_URL, and that it runs"))?;
-    let inspection = store::inspect(&mut connection, &config.redis.namespace).await?;
+    let mut connection = store.connection().await.with_context(|| {
+        format!("cannot connect to redis at {shown}: check STOCKGATE_REDIS_URL, and that it runs")
+    })?;
+    let inspection = inspect(&mut connection, &config.redis.namespace).await?;
     tracing::info!(version = inspection.version, url = shown, "redis may be used");
     for note in inspection.notes {
         tracing::info!(note, "about this redis");
@@ -249,17 +265,17 @@ async fn look_at_foreign(store: &Store, config: &Config) -> Result<()> {
 }
 
 fn embedded_config(config: &Config) -> EmbeddedConfig {
-    let embedded = &config.embedded;
+    let settings = &config.embedded;
     EmbeddedConfig {
-        data_dir: embedded.data_dir.clone(),
-        redis_server: embedded.redis_server.clone(),
-        fsync: match embedded.fsync {
-            config::Fsync::Everysec => store::Fsync::Everysec,
-            config::Fsync::Always => store::Fsync::Always,
+        data_dir: settings.data_dir.clone(),
+        redis_server: settings.redis_server.clone(),
+        fsync: match settings.fsync {
+            config::Fsync::Everysec => embedded::Fsync::Everysec,
+            config::Fsync::Always => embedded::Fsync::Always,
         },
-        start_timeout: embedded.start_timeout,
-        load_timeout: embedded.load_timeout,
-        stop_timeout: embedded.stop_timeout,
+        start_timeout: settings.start_timeout,
+        load_timeout: settings.load_timeout,
+        stop_timeout: settings.stop_timeout,
     }
 }
 

@@ -5,11 +5,13 @@
 
 mod committer;
 mod decode;
+pub mod embedded;
 mod encode;
 mod error;
 mod events;
 mod history;
 mod holds;
+pub mod inspect;
 mod keys;
 mod levels;
 mod link;
