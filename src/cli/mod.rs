@@ -57,6 +57,8 @@ pub struct Cli {
 enum Command {
     /// Run the gateway: gRPC, workers and pages, on an embedded Redis when no URL is set
     Serve(serve::Serve),
+    /// Show a flash sale against four channels of its own and check every number
+    Demo(demo::command::Demo),
     /// Look at the settings
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -111,6 +113,7 @@ impl Cli {
         match self.command {
             Command::Serve(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Demo(command) => command.run(),
             _ => {
                 let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
                 let runtime = runtime.map_err(|source| CliError::Gateway(source.into()))?;
@@ -131,6 +134,7 @@ impl Cli {
             Command::Completions(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Config(command) => command.run(),
+            Command::Demo(command) => command.run(),
         }
     }
 }

@@ -4,6 +4,7 @@
 //! [`shelves`] (what is for sale), [`receiver`] (the channels), [`sale`] (the rush), [`report`] (the end).
 
 mod buyer;
+pub(super) mod command;
 mod histogram;
 mod order;
 mod progress;
