@@ -22,13 +22,6 @@ local function new_slot(keys, position, number)
   }
 end
 
-local function now_ms(given)
-  if given ~= '' then return tonumber(given) end
-  local time = redis.call('TIME')
-  local micros = tonumber(time[2])
-  return tonumber(time[1]) * 1000 + (micros - micros % 1000) / 1000
-end
-
 local function parse(batch, take)
   local ops = {}
   for index = 1, tonumber(take()) do
@@ -61,7 +54,7 @@ local function read(batch)
       end
     end
     books.read_holds(batch, slot)
-    books.call('XLEN', slot.events_key)
+    server.call('XLEN', slot.events_key)
   end
   for _, slot in ipairs(batch.order) do books.read_levels(slot) end
 end
@@ -139,9 +132,10 @@ function engine.run(keys, argv)
     at = at + 1
     return argv[at]
   end
-  local now, retention_ms, window = now_ms(take()), tonumber(take()), tonumber(take())
+  local now, retention_ms, window = server.now_ms(take()), tonumber(take()), tonumber(take())
   local current = (now - now % retention_ms) / retention_ms
-  if current ~= window then return { 'rotate', tostring(current) } end
+  -- A clock that stepped back over a boundary stays in the newer window: its records must be found.
+  if current ~= window and current ~= window - 1 then return { 'rotate', tostring(current) } end
   local batch = { now = now, wide = take() == '1', slots = {}, order = {}, sweep_left = books.SWEEP_MAX }
   for position = 1, tonumber(take()) do
     local number = tonumber(take())

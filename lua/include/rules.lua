@@ -27,24 +27,31 @@ function rules.overflow(batch, lines)
   return nil
 end
 
--- Ends one hold whose time is over: its units go back. False when one of its records is broken.
+-- Ends one hold whose time is over: its units go back. False when a record of it is broken: then the lines with whole
+-- records go back all the same, and the hold waits with the others until they are mended.
 function rules.expire(batch, slot, one)
   if one.broken then return false end
+  local broken = false
   for _, line in ipairs(one.lines) do
     local current = books.level(batch, line)
-    if line.held > 0 and (current.broken or current.missing) then return false end
+    broken = broken or line.held > 0 and (current.broken or current.missing)
   end
-  one.state = 'x'
   for _, line in ipairs(one.lines) do
-    if line.held > 0 then books.move(batch, line, 'x', one.cause, 0, -line.held, line.held) end
+    local current = books.level(batch, line)
+    if line.held > 0 and not current.broken and not current.missing then
+      books.move(batch, line, 'x', one.cause, 0, -line.held, line.held)
+      books.touch_hold(slot, one)
+      if broken then line.held = 0 end
+    end
   end
-  books.touch_hold(slot, one)
+  if broken then return false end
+  one.state = 'x'
   return true
 end
 
--- Ends up to count overdue holds of one partition; answers how many it ended.
+-- Ends up to count overdue holds of one partition; answers how many it ended and how many it looked at.
 function rules.sweep(batch, slot, count)
-  local ids = books.call('ZRANGE', slot.deadlines_key, '-inf', batch.now, 'BYSCORE', 'LIMIT', slot.swept, count)
+  local ids = server.call('ZRANGE', slot.deadlines_key, '-inf', batch.now, 'BYSCORE', 'LIMIT', slot.swept, count)
   slot.swept = slot.swept + #ids
   slot.swept_out = #ids < count
   for _, id in ipairs(ids) do books.want_hold(slot, id) end
@@ -61,7 +68,7 @@ function rules.sweep(batch, slot, count)
       if rules.expire(batch, slot, one) then ended = ended + 1 else slot.parked[#slot.parked + 1] = id end
     end
   end
-  return ended
+  return ended, #ids
 end
 
 -- Ends some overdue holds anywhere: 'some', 'none' when there are none left, 'spent' when this run has done its share.
@@ -69,9 +76,9 @@ function rules.sweep_anywhere(batch)
   for _, slot in ipairs(batch.order) do
     if not slot.swept_out then
       if batch.sweep_left <= 0 then return 'spent' end
-      batch.sweep_left = batch.sweep_left - books.SWEEP_CHUNK
-      rules.sweep(batch, slot, books.SWEEP_CHUNK)
-      return 'some'
+      local _, seen = rules.sweep(batch, slot, books.SWEEP_CHUNK)
+      batch.sweep_left = batch.sweep_left - seen
+      if seen > 0 then return 'some' end
     end
   end
   return 'none'
@@ -113,6 +120,9 @@ function rules.shortage(batch, op, lines)
       if op.source then note_refusal(batch, op, lines) end
       return answer.list('insufficient', short)
     end
+    -- The end of a hold is a mutation: an expected version may be over by it.
+    local objection = rules.objection(batch, lines)
+    if objection then return objection end
     short = shortages(batch, lines)
   end
   return nil

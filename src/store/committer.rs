@@ -53,14 +53,14 @@ impl Committer {
     pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Call>, stop: CancellationToken) {
         let mut waiting: VecDeque<Call> = VecDeque::new();
         loop {
+            if stop.is_cancelled() {
+                // Senders get an error from now on; what was accepted is still sent.
+                queue.close();
+            }
             if waiting.is_empty() {
                 let next = tokio::select! {
                     next = queue.recv() => next,
-                    () = stop.cancelled(), if !queue.is_closed() => {
-                        // Senders get an error from now on; what was accepted is still sent.
-                        queue.close();
-                        continue;
-                    }
+                    () = stop.cancelled(), if !queue.is_closed() => continue,
                 };
                 let Some(call) = next else { return };
                 waiting.push_back(call);

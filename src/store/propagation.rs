@@ -44,13 +44,15 @@ impl<'a> Marked<'a> {
     }
 
     fn add(&mut self, event: &'a Event) {
+        // A version that is missing here is known to nobody: the source must be told like the others.
+        let is_next = event.version == self.last_version + 1;
+        if self.source != known_to(event) || !is_next {
+            self.source = None;
+        }
         self.last_version = self.last_version.max(event.version);
         self.changed_ms = self.changed_ms.min(event.at_ms);
         self.force |= event.kind == EventKind::Refused;
         self.available_delta += event.on_hand_delta - event.held_delta;
-        if self.source != known_to(event) {
-            self.source = None;
-        }
     }
 }
 
@@ -253,13 +255,17 @@ impl Store {
         command.arg(marked.len());
         for one in marked {
             command.arg(one.sku.as_str()).arg(one.first_version).arg(one.last_version).arg(one.changed_ms);
-            command.arg(u8::from(one.force)).arg(one.source.map_or("", |source| source.as_str()));
+            let source = one.source.filter(|source| self.inner.settings.own_sales_known.contains(source));
+            command.arg(u8::from(one.force)).arg(source.map_or("", |source| source.as_str()));
             command.arg(one.available_delta);
         }
         let reply = self.run_script(&FAN_OUT_SCRIPT, &command).await?;
-        let [word, marks] = &reply[..] else { return Err(corrupt(&FAN_OUT_SCRIPT, &reply)) };
+        let [word, marks, sick] = &reply[..] else { return Err(corrupt(&FAN_OUT_SCRIPT, &reply)) };
         if word != "ok" {
             return Err(corrupt(&FAN_OUT_SCRIPT, &reply));
+        }
+        if !sick.is_empty() {
+            tracing::error!(detail = sick, "a channel cannot be told: its key has the wrong type");
         }
         marks.parse().map_err(|_| corrupt(&FAN_OUT_SCRIPT, &reply))
     }
@@ -274,7 +280,7 @@ impl Store {
         limit: usize,
     ) -> Result<Claim, StoreError> {
         let of = self.inner.keys.channel(partition, channel);
-        let keys = [of.due, of.lease, of.dirty, of.work, self.inner.keys.stock(partition)];
+        let keys = [of.due, of.lease, of.work, self.inner.keys.stock(partition)];
         let mut command = CLAIM_SCRIPT.call(keys.iter().map(String::as_str));
         command.arg(self.clock_argument()).arg(token).arg(self.lease_ms()).arg(limit);
         let reply = self.run_script(&CLAIM_SCRIPT, &command).await?;
