@@ -18,6 +18,7 @@ mod link;
 mod meta;
 mod propagation;
 mod scripts;
+mod seed;
 mod settings;
 mod sync;
 mod tail;

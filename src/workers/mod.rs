@@ -6,6 +6,7 @@
 mod dispatcher;
 mod fan_out;
 mod gauges;
+mod seeder;
 mod sweeper;
 
 use std::{sync::Arc, time::Duration};
@@ -78,6 +79,7 @@ pub fn spawn(
     let wake = Wake::default();
     tasks.spawn(sweeper::run(store.clone(), settings.clone(), stop.clone()));
     tasks.spawn(fan_out::run(store.clone(), settings.clone(), wake.clone(), stop.clone()));
+    tasks.spawn(seeder::run(store.clone(), wake.clone(), stop.clone()));
     tasks.spawn(gauges::run(store.clone(), settings.clone(), stop.clone()));
     for setup in setups {
         let worker = ChannelWorker::new(store.clone(), setup, settings.poll_interval, wake.clone());
