@@ -4,9 +4,8 @@
 --
 -- KEYS[1] due    zset  SKU by when it is to be told, ms
 -- KEYS[2] lease  zset  SKU by the end of its lease, ms
--- KEYS[3] dirty  zset  SKU by its oldest unconfirmed change, ms
--- KEYS[4] work   hash  SKU -> "<attempts> <token or -> <version claimed> <changed since, ms or 0> <last error>"
--- KEYS[5] stock  hash  SKU -> level (include/level.lua)
+-- KEYS[3] work   hash  SKU -> "<attempts> <token or -> <version claimed> <changed since, ms or 0> <last error>"
+-- KEYS[4] stock  hash  SKU -> level (include/level.lua)
 --
 -- ARGV[1] now, ms    "" for the Redis clock
 -- ARGV[2] token      names this lease; no space
@@ -16,30 +15,25 @@
 -- Returns claimed <ms until there is more to do, or -1> <sku level text attempts>…: a level text "" is a SKU without stock record
 -- Emits   nothing
 -- Cost    O(limit × log due)
-local due_key, lease_key, dirty_key, work_key, stock_key = unpack(KEYS)
+local due_key, lease_key, work_key, stock_key = unpack(KEYS)
 local given_now, token, lease_ms, limit = unpack(ARGV)
 -- end of bindings
 
-local now = tonumber(given_now)
-if given_now == '' then
-  local time = redis.call('TIME')
-  local micros = tonumber(time[2])
-  now = tonumber(time[1]) * 1000 + (micros - micros % 1000) / 1000
-end
+local now = server.now_ms(given_now)
 limit = tonumber(limit)
 
-local skus = redis.call('ZRANGE', lease_key, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
+local skus = server.call('ZRANGE', lease_key, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
 local abandoned = #skus
 if abandoned < limit then
-  for _, sku in ipairs(redis.call('ZRANGE', due_key, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit - abandoned)) do
+  for _, sku in ipairs(server.call('ZRANGE', due_key, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit - abandoned)) do
     skus[#skus + 1] = sku
   end
 end
 
 local reply = { 'claimed', '' }
 if #skus > 0 then
-  local work, levels = redis.call('HMGET', work_key, unpack(skus)), redis.call('HMGET', stock_key, unpack(skus))
-  redis.call('ZCARD', dirty_key)
+  local work, levels = server.call('HMGET', work_key, unpack(skus)), server.call('HMGET', stock_key, unpack(skus))
+  server.call('ZCARD', due_key)
   local lease_add, work_set, taken = {}, {}, {}
   for index, sku in ipairs(skus) do
     local attempts, last_error = string.match(work[index] or '', '^(%d+) %S+ %d+ %d+ (.*)$')

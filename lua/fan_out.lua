@@ -17,7 +17,8 @@
 -- ARGV[..] SKUs      how many, 0 to 4,000; then each: sku, first version, last version, oldest change ms, force (1 or 0),
 --                    source (channel that made all of these changes and knows them, or ""), available delta
 --
--- Returns ok <marked>: how many times a SKU was marked on a channel
+-- Returns ok <marked> <key or "">: how many times a SKU was marked on a channel; a key of the wrong type, whose channel was
+--   passed over: then the entries are not acknowledged, so that it is told once the key is mended
 -- Emits   nothing
 -- Cost    O(SKUs × channels × log due)
 local keys, argv = KEYS, ARGV
@@ -29,13 +30,7 @@ local function take()
   return argv[at]
 end
 
-local given = take()
-local now = tonumber(given)
-if given == '' then
-  local time = redis.call('TIME')
-  local micros = tonumber(time[2])
-  now = tonumber(time[1]) * 1000 + (micros - micros % 1000) / 1000
-end
+local now = server.now_ms(take())
 local group = take()
 local channels, entries, items, skus = {}, {}, {}, {}
 for index = 1, tonumber(take()) do channels[index] = take() end
@@ -48,10 +43,16 @@ for index = 1, tonumber(take()) do
   skus[index] = items[index].sku
 end
 
-local function mark(channel, base)
+-- A wrong key of one channel must not keep the others from being told.
+local function read(base)
   local due_key, lease_key, dirty_key, work_key, sync_key = unpack(keys, base, base + 4)
-  local due, lease = redis.call('ZMSCORE', due_key, unpack(skus)), redis.call('ZMSCORE', lease_key, unpack(skus))
-  local work, sync = redis.call('HMGET', work_key, unpack(skus)), redis.call('HMGET', sync_key, unpack(skus))
+  server.call('ZCARD', dirty_key)
+  return server.call('ZMSCORE', due_key, unpack(skus)), server.call('ZMSCORE', lease_key, unpack(skus)),
+    server.call('HMGET', work_key, unpack(skus)), server.call('HMGET', sync_key, unpack(skus))
+end
+
+local function mark(channel, base, due, lease, work, sync)
+  local due_key, _, dirty_key, work_key, sync_key = unpack(keys, base, base + 4)
   local due_add, dirty_add, work_set, sync_set = {}, {}, {}, {}
   for index, item in ipairs(items) do
     local version, quantity = string.match(sync[index] or '', '^(%d+) (%-?%d+) ')
@@ -83,9 +84,17 @@ local function mark(channel, base)
   return #dirty_add / 2
 end
 
-local marked = 0
+local marked, sick = 0, ''
 if #items > 0 then
-  for index, channel in ipairs(channels) do marked = marked + mark(channel, 5 * index - 3) end
+  for index, channel in ipairs(channels) do
+    local base = 5 * index - 3
+    local fine, due, lease, work, sync = pcall(read, base)
+    if fine then
+      marked = marked + mark(channel, base, due, lease, work, sync)
+    else
+      sick = type(due) == 'table' and due.err or tostring(due)
+    end
+  end
 end
-if #entries > 0 then redis.call('XACK', keys[1], group, unpack(entries)) end
-return { 'ok', tostring(marked) }
+if #entries > 0 and sick == '' then redis.call('XACK', keys[1], group, unpack(entries)) end
+return { 'ok', tostring(marked), sick }

@@ -31,13 +31,7 @@ local function take()
   return argv[at]
 end
 
-local given = take()
-local now = tonumber(given)
-if given == '' then
-  local time = redis.call('TIME')
-  local micros = tonumber(time[2])
-  now = tonumber(time[1]) * 1000 + (micros - micros % 1000) / 1000
-end
+local now = server.now_ms(take())
 local token = take()
 local items, skus = {}, {}
 for index = 1, tonumber(take()) do
@@ -48,10 +42,10 @@ for index = 1, tonumber(take()) do
   skus[index] = items[index].sku
 end
 
-local work, sync = redis.call('HMGET', work_key, unpack(skus)), redis.call('HMGET', sync_key, unpack(skus))
-local levels, dirty = redis.call('HMGET', stock_key, unpack(skus)), redis.call('ZMSCORE', dirty_key, unpack(skus))
-redis.call('ZCARD', due_key)
-redis.call('ZCARD', lease_key)
+local work, sync = server.call('HMGET', work_key, unpack(skus)), server.call('HMGET', sync_key, unpack(skus))
+local levels, dirty = server.call('HMGET', stock_key, unpack(skus)), server.call('ZMSCORE', dirty_key, unpack(skus))
+server.call('ZCARD', due_key)
+server.call('ZCARD', lease_key)
 
 local due_add, dirty_set, work_set, sync_set, done, released = {}, {}, {}, {}, {}, {}
 

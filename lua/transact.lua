@@ -15,7 +15,7 @@
 --
 -- ARGV[1]   now, ms         "" for the Redis clock; tests move time by giving it
 -- ARGV[2]   retention, ms   length of a window, 1 ms and up
--- ARGV[3]   window          the one the keys were made for
+-- ARGV[3]   window          the one the keys were made for: the current one, or the next when the clock stepped back
 -- ARGV[4]   wide            1 when all partitions of the atomic domain are given, else 0
 -- ARGV[5]   partitions      how many, 1 to 4096; their numbers follow
 -- ARGV[6..] operations      their count, 1 to 512, then each: verb, its partition, its arguments (verbs/*.lua)

@@ -294,6 +294,12 @@ fn store_settings(config: &Config, url: String) -> StoreSettings {
         queue_max: config.committer.queue_max,
         pool_max: config.redis.pool_max,
         channels: config.channels.iter().map(|channel| channel.id.clone()).collect(),
+        own_sales_known: config
+            .channels
+            .iter()
+            .filter(|channel| channel.publish.falls_with_own_sales())
+            .map(|channel| channel.id.clone())
+            .collect(),
         lease: config.propagation.lease,
         clock: Clock::Redis,
     }

@@ -1,86 +1,9 @@
--- The books of one run: what was read of each partition, what it is now, what must be written.
+-- The books of one run: what each partition is now, and what must be written of it.
 local books = {}
 
--- Fields per HMGET and pairs per HSET: Lua's stack ends at 8,000 values.
-books.CHUNK = 2000
--- Overdue holds ended by one run at most, and how many are read at a time.
-books.SWEEP_MAX = 256
-books.SWEEP_CHUNK = 64
--- An overdue hold that cannot be ended, because a record is broken, is looked at again after this many ms.
-books.PARKED_MS = 60000
-
--- Reads, naming the key when it has the wrong type. Nothing was written yet, so nothing is half done.
-function books.call(command, key, ...)
-  local reply = redis.pcall(command, key, ...)
-  if type(reply) == 'table' and reply.err then
-    if string.find(reply.err, 'WRONGTYPE', 1, true) then
-      error({ err = 'WRONGTYPE key ' .. key .. ' does not hold what ' .. command .. ' needs' })
-    end
-    error(reply)
-  end
-  return reply
-end
-
-function books.read_fields(key, fields, take)
-  for first = 1, #fields, books.CHUNK do
-    local last = math.min(first + books.CHUNK - 1, #fields)
-    local values = books.call('HMGET', key, unpack(fields, first, last))
-    for index, value in ipairs(values) do take(fields[first + index - 1], value) end
-  end
-end
-
 function books.write_pairs(key, flat)
-  for first = 1, #flat, 2 * books.CHUNK do
-    redis.call('HSET', key, unpack(flat, first, math.min(first + 2 * books.CHUNK - 1, #flat)))
-  end
-end
-
--- Asks for a level to be read with the next read_levels.
-function books.want_level(slot, sku)
-  if slot.levels[sku] == nil then
-    slot.levels[sku] = false
-    slot.wanted_levels[#slot.wanted_levels + 1] = sku
-  end
-end
-
-function books.read_levels(slot)
-  if #slot.wanted_levels == 0 then return end
-  books.read_fields(slot.stock, slot.wanted_levels, function(sku, text)
-    slot.levels[sku] = level.read(sku, text)
-  end)
-  slot.wanted_levels = {}
-end
-
-function books.want_hold(slot, id)
-  if slot.holds[id] == nil then
-    slot.holds[id] = false
-    slot.wanted_holds[#slot.wanted_holds + 1] = id
-  end
-end
-
--- Reads wanted holds, live ones first, and asks for the levels of their lines.
-function books.read_holds(batch, slot)
-  local from = { slot.live_key, slot.ended_key, slot.ended_before_key }
-  local wanted = slot.wanted_holds
-  slot.wanted_holds = {}
-  if #wanted > 0 then books.call('ZCARD', slot.deadlines_key) end
-  for place = 1, 3 do
-    if #wanted == 0 then return end
-    local absent = {}
-    books.read_fields(from[place], wanted, function(id, text)
-      if not text then
-        absent[#absent + 1] = id
-        return
-      end
-      local one = hold.read(id, text) or { id = id, broken = true, lines = {} }
-      one.live = place == 1
-      slot.holds[id] = one
-      for _, line in ipairs(one.lines) do
-        local owner = batch.slots[line.number]
-        if owner then books.want_level(owner, line.sku) else one.broken = true end
-      end
-    end)
-    wanted = absent
+  for first = 1, #flat, 2 * reading.CHUNK do
+    redis.call('HSET', key, unpack(flat, first, math.min(first + 2 * reading.CHUNK - 1, #flat)))
   end
 end
 

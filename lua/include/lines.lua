@@ -6,7 +6,7 @@ function lines.versioned(batch, take)
   local all = {}
   for index = 1, tonumber(take()) do
     local line = { number = tonumber(take()), sku = take(), quantity = tonumber(take()), expected = tonumber(take()) }
-    books.want_level(batch.slots[line.number], line.sku)
+    reading.want_level(batch.slots[line.number], line.sku)
     all[index] = line
   end
   return all

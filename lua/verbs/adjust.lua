@@ -11,7 +11,7 @@ function adjust.apply(batch, op)
   if refused then return refused end
   local line = op.lines[1]
   local one = books.level(batch, line)
-  if one.on_hand + line.quantity < 0 then
+  if line.quantity < 0 and one.on_hand + line.quantity < 0 then
     return answer.list('insufficient', { line.sku .. ' ' .. -line.quantity .. ' ' .. one.on_hand })
   end
   return answer.ok({ books.move(batch, line, 'a', op.cause, line.quantity, 0, line.quantity) })

@@ -7,12 +7,12 @@ function commit.parse(batch, op, take)
   op.keep_open = take() == '1'
   op.reacquire = take() == '1'
   op.lines = lines.of_hold(take)
-  books.want_hold(batch.slots[op.home], op.hold)
+  reading.want_hold(batch.slots[op.home], op.hold)
 end
 
 -- Takes the units of an expired hold again, straight into a sale.
 local function reacquire(batch, op, one)
-  local chosen, refused = rules.selection(op, one)
+  local chosen, refused = promise.selection(op, one)
   if refused then return refused end
   local wanted = {}
   for _, line in ipairs(one.lines) do
@@ -34,13 +34,13 @@ local function reacquire(batch, op, one)
 end
 
 function commit.apply(batch, op)
-  local one, refused = rules.live_hold(batch, op)
+  local one, refused = promise.live(batch, op)
   if refused then
     if one and one.state == 'x' and op.reacquire then return reacquire(batch, op, one) end
     return refused
   end
   local chosen
-  chosen, refused = rules.selection(op, one)
+  chosen, refused = promise.selection(op, one)
   if refused then return refused end
   local cause = op.cause .. ' ' .. one.cause
   local changes, left = {}, 0

@@ -4,11 +4,11 @@ local extend = {}
 function extend.parse(batch, op, take)
   op.hold = take()
   op.ttl_ms = tonumber(take())
-  books.want_hold(batch.slots[op.home], op.hold)
+  reading.want_hold(batch.slots[op.home], op.hold)
 end
 
 function extend.apply(batch, op)
-  local one, refused = rules.live_hold(batch, op)
+  local one, refused = promise.live(batch, op)
   if refused then return refused end
   one.deadline = batch.now + op.ttl_ms
   local first = one.lines[1]

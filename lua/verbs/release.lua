@@ -5,7 +5,7 @@ local release = {}
 function release.parse(batch, op, take)
   op.hold = take()
   op.lines = lines.of_hold(take)
-  books.want_hold(batch.slots[op.home], op.hold)
+  reading.want_hold(batch.slots[op.home], op.hold)
 end
 
 local function bury_unborn(batch, op)
@@ -19,10 +19,10 @@ end
 function release.apply(batch, op)
   local slot = batch.slots[op.home]
   if not slot.holds[op.hold] then return bury_unborn(batch, op) end
-  local one, refused = rules.live_hold(batch, op)
+  local one, refused = promise.live(batch, op)
   if refused then return refused end
   local chosen
-  chosen, refused = rules.selection(op, one)
+  chosen, refused = promise.selection(op, one)
   if refused then return refused end
   local cause = op.cause .. ' ' .. one.cause
   local changes, left, sold = {}, 0, 0

@@ -10,7 +10,7 @@ function repair.parse(batch, op, take)
   op.held = tonumber(take())
   op.held_delta = tonumber(take())
   op.version = tonumber(take())
-  books.want_level(batch.slots[op.home], op.line.sku)
+  reading.want_level(batch.slots[op.home], op.line.sku)
 end
 
 function repair.apply(batch, op)

@@ -6,7 +6,7 @@ function reserve.parse(batch, op, take)
   op.hold = take()
   op.ttl_ms = tonumber(take())
   op.lines = lines.versioned(batch, take)
-  books.want_hold(batch.slots[op.home], op.hold)
+  reading.want_hold(batch.slots[op.home], op.hold)
 end
 
 -- The hold is there although its record is not: released before it was made, or extended past its record's life.

@@ -10,8 +10,9 @@ function sweep.apply(batch, op)
   local slot = batch.slots[op.home]
   local ended = 0
   while op.limit > 0 and not slot.swept_out do
-    local count = math.min(op.limit, books.SWEEP_CHUNK)
-    ended = ended + rules.sweep(batch, slot, count)
+    local count = math.min(op.limit, expiry.CHUNK)
+    local now_ended = expiry.sweep(batch, slot, count)
+    ended = ended + now_ended
     op.limit = op.limit - count
   end
   return answer.undecided('swept ' .. ended .. ' ' .. (slot.swept_out and 0 or 1))

@@ -32,7 +32,11 @@ impl Verify {
         let gateway = gateway.connect_for(VERIFY_TIMEOUT_DEFAULT).await?;
         let request = gateway.request(VerifyStockRequest { skus: self.skus, repair: self.repair });
         let answer = gateway.inventory().verify_stock(request).await?.into_inner();
-        let is_wrong = answer.findings.iter().any(|found| !is_settled(found.outcome()));
+        let is_wrong =
+            !answer.unreadable.is_empty() || answer.findings.iter().any(|found| !is_settled(found.outcome()));
+        for what in &answer.unreadable {
+            eprintln!("{what} does not parse; nothing is repaired until it is mended or removed");
+        }
         let rows: Vec<_> = answer.findings.into_iter().map(FindingRow::from).collect();
         if !rows.is_empty() {
             output.rows(&rows)?;

@@ -1,3 +1,5 @@
+//! Tests of the folder beside.
+
 use std::{collections::BTreeSet, fs, io::Write as _, time::Duration};
 
 use ::config::{File, FileFormat, Source as _, ValueKind};

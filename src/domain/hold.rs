@@ -27,11 +27,13 @@ pub enum HoldState {
 /// Names a hold: `h-<home>[.<partition>…]-<hash>-<home SKU>`.
 ///
 /// Derived from client, key and home SKU, so that a retry finds the same hold; names its partitions, so that a commit
-/// knows where to go without a look-up; ends in the home SKU, so that its commit's record lives beside its reserve's.
+/// knows where to go, and how much work it is, without a look-up; ends in the home SKU, so that its commit's record lives
+/// beside its reserve's.
 #[derive(Clone, PartialEq, Eq, Hash)]
 pub struct HoldId {
     text: String,
     partitions: Vec<Partition>,
+    line_count: usize,
     home_sku: Sku,
 }
 
@@ -45,7 +47,9 @@ impl HoldId {
         partitions: Partitions,
     ) -> Self {
         let home = partitions.of(home_sku);
-        let mut others: Vec<_> = skus.map(|sku| partitions.of(sku)).filter(|other| *other != home).collect();
+        let mut others: Vec<_> = skus.map(|sku| partitions.of(sku)).collect();
+        let line_count = others.len();
+        others.retain(|other| *other != home);
         others.sort_unstable();
         others.dedup();
         let mut hash = Sha256::new();
@@ -57,7 +61,7 @@ impl HoldId {
         for other in &others {
             text.push_str(&format!(".{other}"));
         }
-        text.push('-');
+        text.push_str(&format!("-{line_count}-"));
         for byte in &hash.finalize()[..HASH_BYTES] {
             text.push_str(&format!("{byte:02x}"));
         }
@@ -65,7 +69,7 @@ impl HoldId {
         text.push_str(home_sku.as_str());
         let mut all = vec![home];
         all.extend(others);
-        Self { text, partitions: all, home_sku: home_sku.clone() }
+        Self { text, partitions: all, line_count, home_sku: home_sku.clone() }
     }
 
     /// The text.
@@ -81,6 +85,11 @@ impl HoldId {
     /// Every partition its SKUs live in, home first.
     pub fn partitions(&self) -> &[Partition] {
         &self.partitions
+    }
+
+    /// How many lines it was made with.
+    pub fn line_count(&self) -> usize {
+        self.line_count
     }
 
     /// The first SKU of the hold in byte order.
@@ -113,10 +122,8 @@ impl FromStr for HoldId {
         super::text::check(text, HOLD_ID_BYTES_MAX, "printable ASCII without space", |b| {
             b.is_ascii_graphic()
         })?;
-        let mut parts = text.splitn(4, '-');
-        let (Some("h"), Some(numbers), Some(hash), Some(sku)) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
+        let parts: Vec<&str> = text.splitn(5, '-').collect();
+        let ["h", numbers, line_count, hash, sku] = parts[..] else {
             return Err(HoldIdProblem::Shape);
         };
         let is_hex = |byte: u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(&byte);
@@ -128,11 +135,12 @@ impl FromStr for HoldId {
             .map(|number| number.parse().map(Partition))
             .collect::<Result<Vec<_>, _>>()
             .map_err(|_| HoldIdProblem::Shape)?;
-        if partitions.len() > super::LINES_MAX {
+        let line_count: usize = line_count.parse().map_err(|_| HoldIdProblem::Shape)?;
+        if line_count == 0 || line_count > super::LINES_MAX || partitions.len() > line_count {
             return Err(HoldIdProblem::Shape);
         }
         let home_sku = Sku::parse(sku).map_err(|_| HoldIdProblem::Shape)?;
-        Ok(Self { text: text.to_owned(), partitions, home_sku })
+        Ok(Self { text: text.to_owned(), partitions, line_count, home_sku })
     }
 }
 
@@ -191,9 +199,17 @@ mod tests {
         let read: HoldId = id.as_str().parse().expect("own text parses");
         assert_eq!(read, id);
         assert_eq!(read.home_sku().as_str(), "a-b-c");
+        assert_eq!(read.line_count(), 4);
         assert!(read.fits(partitions));
         assert_eq!(id, HoldId::derive(&ClientId::anonymous(), &key, &skus[0], skus.iter(), partitions));
-        for bad in ["", "h", "h-0-zz-a", "h-x-00000000000000000000000000000000-a", "hold 1"] {
+        for bad in [
+            "",
+            "h",
+            "h-0-1-zz-a",
+            "h-x-1-00000000000000000000000000000000-a",
+            "h-0-0-00000000000000000000000000000000-a",
+            "hold 1",
+        ] {
             assert!(bad.parse::<HoldId>().is_err(), "{bad}");
         }
     }

@@ -18,6 +18,12 @@ impl Default for PublishPolicy {
 }
 
 impl PublishPolicy {
+    /// Whether the number falls by one with each unit sold. With a share or a cap it does not, so such a channel must be told
+    /// about its own sales too.
+    pub fn falls_with_own_sales(&self) -> bool {
+        self.share >= 1.0 && self.cap.is_none()
+    }
+
     /// The number to show; never below zero, always rounded down.
     pub fn published(&self, available: i64) -> i64 {
         let after_buffer = available.saturating_sub(self.buffer).max(0);

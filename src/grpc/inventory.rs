@@ -159,6 +159,7 @@ fn verify_response(report: VerifyReport) -> proto::VerifyStockResponse {
         findings: findings.collect(),
         verified_count: i64::try_from(report.verified).unwrap_or(i64::MAX),
         event_count: i64::try_from(report.events).unwrap_or(i64::MAX),
+        unreadable: report.unreadable.into_iter().take(FINDINGS_MAX).collect(),
     }
 }
 

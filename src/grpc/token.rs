@@ -67,8 +67,8 @@ pub(super) fn open_events(
 
 /// The token of a place in the walk through all SKUs.
 pub(super) fn seal_walk(position: WalkPosition) -> String {
-    let WalkPosition { partition, cursor, given } = position;
-    seal(Purpose::Walk, &format!("{partition},{cursor},{given}"))
+    let WalkPosition { partition, cursor, after } = position;
+    seal(Purpose::Walk, &format!("{partition},{cursor},{after}"))
 }
 
 /// The place in the walk through all SKUs; the beginning when there is no token.
@@ -77,13 +77,13 @@ pub(super) fn open_walk(field: &'static str, token: &str) -> Result<WalkPosition
         return Ok(WalkPosition::default());
     }
     let text = open(field, Purpose::Walk, token)?;
-    let parts: Vec<&str> = text.split(',').collect();
+    let parts: Vec<&str> = text.splitn(3, ',').collect();
     let position = match parts[..] {
-        [partition, cursor, given] => (|| {
+        [partition, cursor, after] => (|| {
             Some(WalkPosition {
                 partition: partition.parse().ok()?,
                 cursor: cursor.parse().ok()?,
-                given: given.parse().ok()?,
+                after: after.to_owned(),
             })
         })(),
         _ => None,
@@ -102,8 +102,8 @@ mod tests {
         assert_eq!(open_events("t", Purpose::Watch, &token).expect("opens"), [place]);
         assert!(open_events("t", Purpose::OldestFirst, &token).is_err());
         assert!(open_events("t", Purpose::Watch, "nonsense!").is_err());
-        let position = WalkPosition { partition: 3, cursor: 99, given: 7 };
-        assert_eq!(open_walk("t", &seal_walk(position)).expect("opens"), position);
+        let position = WalkPosition { partition: 3, cursor: 99, after: "A,1".to_owned() };
+        assert_eq!(open_walk("t", &seal_walk(position.clone())).expect("opens"), position);
         assert_eq!(open_walk("t", "").expect("opens"), WalkPosition::default());
     }
 }

@@ -123,10 +123,7 @@ impl Watch {
             () = stop.cancelled() => Some(Problem::from(StoreError::Draining)),
             () = until => Some(convert::deadline_expired()),
             () = out.closed() => None,
-            ended = self.serve(&snapshot, grown) => match ended {
-                Ok(Gone) => None,
-                Err(problem) => Some(problem),
-            },
+            ended = self.serve(&snapshot, grown) => ended.err(),
         };
         if let Some(problem) = last_word {
             // A caller too slow to take it learns from the broken stream.

@@ -1,3 +1,5 @@
+//! Tests of the folder beside.
+
 use tokio::{
     io::{AsyncReadExt as _, AsyncWriteExt as _},
     net::TcpStream,

@@ -77,6 +77,7 @@ impl Operation {
         for partition in hold.partitions() {
             self.needs(*partition);
         }
+        self.lines = hold.line_count();
         self.push(hold.as_str().as_bytes());
     }
 
@@ -242,7 +243,7 @@ pub(super) fn sweep(partition: Partition, limit: u32) -> Operation {
 /// What a repair writes, if the stored text is still `seen`.
 pub(super) struct Repair<'a> {
     pub(super) sku: &'a Sku,
-    pub(super) seen: &'a str,
+    pub(super) seen: &'a [u8],
     pub(super) on_hand: i64,
     pub(super) held: i64,
     pub(super) held_delta: i64,
@@ -256,7 +257,7 @@ pub(super) fn repair(repair: &Repair<'_>, partitions: Partitions) -> Operation {
     let cause = serde_json::json!({ "key": "", "reason": repair.reason });
     operation.push(cause.to_string().as_bytes());
     operation.push(repair.sku.as_str().as_bytes());
-    operation.push(repair.seen.as_bytes());
+    operation.push(repair.seen);
     for number in [repair.on_hand, repair.held, repair.held_delta, repair.version] {
         operation.push_number(number);
     }

@@ -194,7 +194,7 @@ mod tests {
     #[test]
     fn reads_causes_and_mutations() {
         let text = "{\"key\":\"k1\",\"channel\":\"web\"}\nd A -1 0 4 0 2\nd B -2 0 1 0 9\n\
-                    {\"key\":\"k2\",\"hold\":\"h-0-00000000000000000000000000000000-A\"} {\"key\":\"k0\",\"order_ref\":\"o 7\"}\nc A -1 -1 3 0 4";
+                    {\"key\":\"k2\",\"hold\":\"h-0-1-00000000000000000000000000000000-A\"} {\"key\":\"k0\",\"order_ref\":\"o 7\"}\nc A -1 -1 3 0 4";
         let events = decode(Partition(0), EntryId { ms: 5, seq: 1 }, "99", text).expect("parses");
         assert_eq!(events.len(), 3);
         assert_eq!(events[1].id.to_string(), "0-5-1-1");

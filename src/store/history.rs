@@ -112,9 +112,9 @@ impl Store {
         lane.exhausted = entries.len() < READ_ENTRIES;
         for Entry { id, events } in entries {
             let Some(mut events) = events else {
-                return Err(StoreError::Broken {
-                    what: format!("event entry {id} of partition {}", lane.partition),
-                });
+                // One bad entry must not hide all others; VerifyStock names it.
+                tracing::error!(entry = %id, partition = lane.partition.0, "an event entry does not parse");
+                continue;
             };
             if scope.newest_first {
                 events.reverse();

@@ -23,6 +23,15 @@ pub enum StoredLevel {
 }
 
 impl StoredLevel {
+    /// The same for bytes that may not even be text.
+    pub(super) fn read_bytes(bytes: Option<&[u8]>) -> Self {
+        match bytes.map(std::str::from_utf8) {
+            Some(Err(_)) => Self::Broken,
+            Some(Ok(text)) => Self::read(Some(text)),
+            None => Self::Unknown,
+        }
+    }
+
     /// Reads the text `lua/include/level.lua` writes.
     pub(super) fn read(text: Option<&str>) -> Self {
         let Some(text) = text else { return Self::Unknown };
@@ -45,25 +54,36 @@ impl StoredLevel {
     }
 }
 
-/// Where a walk through all SKUs goes on: partition, HSCAN cursor, and how much of that step was given already.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+/// Where a walk through all SKUs goes on: partition, HSCAN cursor, and the last SKU given of that step.
+///
+/// A step may be larger than a page (a small hash comes in one), so it is given in the order of its SKUs: whatever the
+/// hash does between two pages, none that was there all the time is passed over.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WalkPosition {
     /// The partition.
     pub partition: u16,
     /// The cursor HSCAN gave.
     pub cursor: u64,
-    /// SKUs of that step already given: small hashes come in one step, however small the page.
-    pub given: usize,
+    /// The last SKU of that step already given; empty at its beginning.
+    pub after: String,
 }
+
+/// One field and its text, as HSCAN gives them.
+pub(super) type Field = (Vec<u8>, Vec<u8>);
 
 impl Store {
     /// Reads the counts of several SKUs, in their order. One HMGET per partition.
     pub async fn levels(&self, skus: &[Sku]) -> Result<Vec<StoredLevel>, StoreError> {
-        Ok(self.level_texts(skus).await?.iter().map(|text| StoredLevel::read(text.as_deref())).collect())
+        Ok(self
+            .level_texts(skus)
+            .await?
+            .iter()
+            .map(|text| StoredLevel::read_bytes(text.as_deref()))
+            .collect())
     }
 
     /// Reads the stored texts of several SKUs, in their order.
-    pub(super) async fn level_texts(&self, skus: &[Sku]) -> Result<Vec<Option<String>>, StoreError> {
+    pub(super) async fn level_texts(&self, skus: &[Sku]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let mut by_partition: BTreeMap<Partition, Vec<usize>> = BTreeMap::new();
         for (index, sku) in skus.iter().enumerate() {
             by_partition.entry(self.partitions().of(sku)).or_default().push(index);
@@ -77,7 +97,7 @@ impl Store {
             }
             let texts: Vec<Option<Vec<u8>>> = self.query(&command).await?;
             for (index, text) in indexes.into_iter().zip(texts) {
-                all[index] = text.map(|bytes| String::from_utf8_lossy(&bytes).into_owned());
+                all[index] = text;
             }
         }
         Ok(all)
@@ -91,37 +111,34 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<(String, StoredLevel)>, Option<WalkPosition>), StoreError> {
         let mut position = from;
-        loop {
-            if position.partition >= self.partitions().count() {
-                return Ok((Vec::new(), None));
-            }
+        while position.partition < self.partitions().count() {
             let key = self.inner.keys.stock(Partition(position.partition));
             let mut command = redis::cmd("HSCAN");
             command.arg(key).arg(position.cursor).arg("COUNT").arg(count);
-            let (cursor, pairs): (u64, Vec<(Vec<u8>, Vec<u8>)>) = self.query(&command).await?;
-            let total = pairs.len();
-            let page: Vec<_> = pairs
+            let (cursor, mut fields): (u64, Vec<Field>) = self.query(&command).await?;
+            fields.retain(|(sku, _)| sku.as_slice() > position.after.as_bytes());
+            fields.sort();
+            let left = fields.len().saturating_sub(count);
+            fields.truncate(count);
+            let page: Vec<(String, StoredLevel)> = fields
                 .into_iter()
-                .skip(position.given)
-                .take(count)
                 .map(|(sku, text)| {
-                    let text = String::from_utf8_lossy(&text);
-                    (String::from_utf8_lossy(&sku).into_owned(), StoredLevel::read(Some(&text)))
+                    let level = StoredLevel::read_bytes(Some(&text));
+                    (String::from_utf8_lossy(&sku).into_owned(), level)
                 })
                 .collect();
-            let given = position.given + page.len();
-            position = if given < total {
-                WalkPosition { given, ..position }
-            } else if cursor != 0 {
-                WalkPosition { cursor, given: 0, ..position }
-            } else {
-                WalkPosition { partition: position.partition + 1, cursor: 0, given: 0 }
+            let last = page.last().map(|(sku, _)| sku.clone());
+            position = match (left, last, cursor) {
+                (1.., Some(after), _) => WalkPosition { after, ..position },
+                (_, _, 0) => WalkPosition { partition: position.partition + 1, ..WalkPosition::default() },
+                (_, _, cursor) => WalkPosition { cursor, after: String::new(), ..position },
             };
             if !page.is_empty() {
                 let more = position.partition < self.partitions().count();
                 return Ok((page, more.then_some(position)));
             }
         }
+        Ok((Vec::new(), None))
     }
 }
 

@@ -87,7 +87,9 @@ impl Link {
 
     /// Turns what the client said after a command was sent into a fault; discards the connection when it is of no more use.
     pub(super) async fn fault(&self, used: &Connection, error: RedisError) -> StoreError {
-        if error.is_unrecoverable_error() || is_code(&error, ServerErrorKind::ReadOnly) {
+        // A connection that gave no answer in time may be dead without anybody having been told.
+        let silent = error.is_timeout();
+        if silent || error.is_unrecoverable_error() || is_code(&error, ServerErrorKind::ReadOnly) {
             let mut state = self.state.lock().await;
             if matches!(&*state, State::Up(current) if current.generation == used.generation) {
                 *state = State::Down { retry_at: Instant::now() };

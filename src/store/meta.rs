@@ -20,6 +20,20 @@ pub enum PrepareError {
         /// As configured.
         configured: u16,
     },
+    /// The namespace keeps records by windows of another length; under this one they would not be found.
+    #[error(
+        "this namespace keeps records for {stored_ms} ms, the settings say {configured_ms} ms: set holds.retention back; to \
+         change it, stop all gateways, wait until no caller repeats an old key any more, and run `redis-cli HSET {key} \
+         retention_ms {configured_ms}`"
+    )]
+    OtherRetention {
+        /// As stored.
+        stored_ms: i64,
+        /// As configured.
+        configured_ms: i64,
+        /// The key that holds it.
+        key: String,
+    },
     /// Redis could not be asked.
     #[error("cannot prepare redis")]
     Store(#[from] StoreError),
@@ -39,6 +53,13 @@ impl Store {
         let stored: u16 = self.query(redis::cmd("HGET").arg(&key).arg("partitions")).await?;
         if Partitions::new(stored) != Some(configured) {
             return Err(PrepareError::OtherPartitions { stored, configured: configured.count() });
+        }
+        let configured_ms = self.retention_ms();
+        let _: i64 =
+            self.query(redis::cmd("HSETNX").arg(&key).arg("retention_ms").arg(configured_ms)).await?;
+        let stored_ms: i64 = self.query(redis::cmd("HGET").arg(&key).arg("retention_ms")).await?;
+        if stored_ms != configured_ms {
+            return Err(PrepareError::OtherRetention { stored_ms, configured_ms, key });
         }
         self.ensure_group().await?;
         Ok(())

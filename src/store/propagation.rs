@@ -19,7 +19,7 @@ const GROUP: &str = "fanout";
 const FAN_OUT_SKUS_MAX: usize = 2000;
 
 /// What the changes of one SKU mean to channels.
-struct Marked<'a> {
+pub(super) struct Marked<'a> {
     sku: &'a Sku,
     first_version: i64,
     last_version: i64,
@@ -31,6 +31,19 @@ struct Marked<'a> {
 }
 
 impl<'a> Marked<'a> {
+    /// A SKU a channel was never told about, at the version it has.
+    pub(super) fn untold(sku: &'a Sku, version: i64, changed_ms: i64) -> Self {
+        Self {
+            sku,
+            first_version: version,
+            last_version: version,
+            changed_ms,
+            force: false,
+            source: None,
+            available_delta: 0,
+        }
+    }
+
     fn new(event: &'a Event) -> Self {
         Self {
             sku: &event.sku,
@@ -44,13 +57,15 @@ impl<'a> Marked<'a> {
     }
 
     fn add(&mut self, event: &'a Event) {
+        // A version that is missing here is known to nobody: the source must be told like the others.
+        let is_next = event.version == self.last_version + 1;
+        if self.source != known_to(event) || !is_next {
+            self.source = None;
+        }
         self.last_version = self.last_version.max(event.version);
         self.changed_ms = self.changed_ms.min(event.at_ms);
         self.force |= event.kind == EventKind::Refused;
         self.available_delta += event.on_hand_delta - event.held_delta;
-        if self.source != known_to(event) {
-            self.source = None;
-        }
     }
 }
 
@@ -220,22 +235,22 @@ impl Store {
             // Entries are acknowledged with the last SKUs: a crash before that marks again, which is harmless.
             let acknowledged: Vec<EntryId> =
                 if index == last { parsed.iter().map(|(id, _)| *id).collect() } else { Vec::new() };
-            sum += self.fan_out_script(partition, &acknowledged, chunk).await?;
+            sum += self.fan_out_script(partition, self.channels(), &acknowledged, chunk).await?;
         }
         if marked.is_empty() && !parsed.is_empty() {
             let acknowledged: Vec<EntryId> = parsed.iter().map(|(id, _)| *id).collect();
-            sum += self.fan_out_script(partition, &acknowledged, &[]).await?;
+            sum += self.fan_out_script(partition, self.channels(), &acknowledged, &[]).await?;
         }
         Ok(sum)
     }
 
-    async fn fan_out_script(
+    pub(super) async fn fan_out_script(
         &self,
         partition: Partition,
+        channels: &[ChannelId],
         entries: &[EntryId],
         marked: &[Marked<'_>],
     ) -> Result<u64, StoreError> {
-        let channels = self.channels();
         let mut keys = vec![self.inner.keys.events(partition)];
         for channel in channels {
             let of = self.inner.keys.channel(partition, channel);
@@ -253,13 +268,17 @@ impl Store {
         command.arg(marked.len());
         for one in marked {
             command.arg(one.sku.as_str()).arg(one.first_version).arg(one.last_version).arg(one.changed_ms);
-            command.arg(u8::from(one.force)).arg(one.source.map_or("", |source| source.as_str()));
+            let source = one.source.filter(|source| self.inner.settings.own_sales_known.contains(source));
+            command.arg(u8::from(one.force)).arg(source.map_or("", |source| source.as_str()));
             command.arg(one.available_delta);
         }
         let reply = self.run_script(&FAN_OUT_SCRIPT, &command).await?;
-        let [word, marks] = &reply[..] else { return Err(corrupt(&FAN_OUT_SCRIPT, &reply)) };
+        let [word, marks, sick] = &reply[..] else { return Err(corrupt(&FAN_OUT_SCRIPT, &reply)) };
         if word != "ok" {
             return Err(corrupt(&FAN_OUT_SCRIPT, &reply));
+        }
+        if !sick.is_empty() {
+            tracing::error!(detail = sick, "a channel cannot be told: its key has the wrong type");
         }
         marks.parse().map_err(|_| corrupt(&FAN_OUT_SCRIPT, &reply))
     }
@@ -274,7 +293,7 @@ impl Store {
         limit: usize,
     ) -> Result<Claim, StoreError> {
         let of = self.inner.keys.channel(partition, channel);
-        let keys = [of.due, of.lease, of.dirty, of.work, self.inner.keys.stock(partition)];
+        let keys = [of.due, of.lease, of.work, self.inner.keys.stock(partition)];
         let mut command = CLAIM_SCRIPT.call(keys.iter().map(String::as_str));
         command.arg(self.clock_argument()).arg(token).arg(self.lease_ms()).arg(limit);
         let reply = self.run_script(&CLAIM_SCRIPT, &command).await?;

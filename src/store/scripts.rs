@@ -55,11 +55,16 @@ macro_rules! include_lua {
 const TRANSACT: &str = concat!(
     include_lua!(
         "transact",
+        "include/redis",
         "include/level",
         "include/hold",
+        "include/slots",
+        "include/reading",
         "include/books",
         "include/answer",
+        "include/expiry",
         "include/rules",
+        "include/promise",
         "include/lines",
         "verbs/decrement",
         "verbs/restock",
@@ -72,10 +77,19 @@ const TRANSACT: &str = concat!(
         "verbs/resolve",
         "verbs/sweep",
         "verbs/repair",
+        "include/writing",
         "include/engine",
     ),
     "return engine.run(keys, argv)\n"
 );
+
+/// Where a script's own work begins: includes stand there, so that it may use them.
+const END_OF_BINDINGS: &str = "-- end of bindings\n";
+
+fn with_server(script: &str) -> String {
+    let include = concat!("-- end of bindings\n", include_str!("../../lua/include/redis.lua"));
+    script.replacen(END_OF_BINDINGS, include, 1)
+}
 
 /// Applies a vector of operations.
 pub(super) static TRANSACT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new("transact", TRANSACT));
@@ -86,15 +100,15 @@ pub(super) static TRANSACT_GIVING_SCRIPT: LazyLock<Script> =
 
 /// Marks the SKUs of stream entries due on every channel and acknowledges the entries.
 pub(super) static FAN_OUT_SCRIPT: LazyLock<Script> =
-    LazyLock::new(|| Script::new("fan_out", include_str!("../../lua/fan_out.lua")));
+    LazyLock::new(|| Script::new("fan_out", &with_server(include_lua!("fan_out"))));
 
 /// Leases what is due on a channel and reads its state now.
 pub(super) static CLAIM_SCRIPT: LazyLock<Script> =
-    LazyLock::new(|| Script::new("claim", include_str!("../../lua/claim.lua")));
+    LazyLock::new(|| Script::new("claim", &with_server(include_lua!("claim"))));
 
 /// Writes down what a channel answered.
 pub(super) static SETTLE_SCRIPT: LazyLock<Script> =
-    LazyLock::new(|| Script::new("settle", include_str!("../../lua/settle.lua")));
+    LazyLock::new(|| Script::new("settle", &with_server(include_lua!("settle"))));
 
 /// All scripts, to be loaded at start and walked through by tests.
 pub(super) fn all() -> [&'static Script; 5] {

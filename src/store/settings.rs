@@ -33,6 +33,9 @@ pub struct StoreSettings {
     pub pool_max: usize,
     /// The configured channels, in order.
     pub channels: Vec<ChannelId>,
+    /// Channels whose number falls by one with each unit they sell themselves (no share, no cap): they need not be told about
+    /// their own sales.
+    pub own_sales_known: Vec<ChannelId>,
     /// How long a claim keeps others away.
     pub lease: Duration,
     /// The clock scripts go by.

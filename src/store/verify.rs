@@ -1,13 +1,18 @@
 //! Verifying counters against what they must add up to: on hand = sum of all event deltas, held = sum of live holds.
 //!
 //! Cost: the whole stream of the SKUs' partitions and all live holds are read once per try. Nothing is locked: a SKU that
-//! changes while it is read is tried again, a few times.
+//! changes while it is read is tried again, a few times. A hold or an entry that does not parse is named, and nothing is
+//! repaired then: the sums are not whole.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use crate::domain::{EventKind, HoldId, Partition, Sku};
 
-use super::{Store, StoreError, WalkPosition, decode, encode, events::EntryId, levels::StoredLevel};
+use super::{
+    Store, StoreError, WalkPosition, decode, encode,
+    events::EntryId,
+    levels::{Field, StoredLevel},
+};
 
 /// Tries per SKU before it is called busy.
 const TRIES_MAX: u32 = 5;
@@ -53,6 +58,8 @@ pub struct VerifyReport {
     pub findings: Vec<Finding>,
     /// SKUs asked for that nobody ever set.
     pub unknown: Vec<Sku>,
+    /// Holds and event entries that do not parse; while there are any, nothing is repaired.
+    pub unreadable: BTreeSet<String>,
     /// SKUs read.
     pub verified: u64,
     /// Events read.
@@ -71,37 +78,33 @@ impl Store {
     /// Verifies the given SKUs, or all when none are given; `repair` writes what was found to be right.
     pub async fn verify(&self, skus: &[Sku], repair: bool) -> Result<VerifyReport, StoreError> {
         let mut report = VerifyReport::default();
-        let all = skus.is_empty();
-        let mut pending = if all { self.every_sku().await? } else { skus.to_vec() };
+        let mut pending = if skus.is_empty() { self.every_sku().await? } else { skus.to_vec() };
         report.verified = u64::try_from(pending.len()).unwrap_or(u64::MAX);
-        let mut last_try = Vec::new();
-        for _ in 0..TRIES_MAX {
-            if pending.is_empty() && !all {
-                break;
+        for round in 0..TRIES_MAX {
+            // All SKUs: also those that have events and no stock record any more.
+            let and_others = skus.is_empty() && round == 0;
+            if pending.is_empty() && !and_others {
+                return Ok(report);
             }
             let texts = self.texts(&pending).await?;
             let versions =
                 pending.iter().zip(&texts).map(|(sku, text)| (sku.clone(), version_of(text.as_deref())));
-            let sums = self.fold_events(versions.collect(), all && last_try.is_empty(), &mut report).await?;
-            let held = self.held_by_holds().await?;
-            let again = self.texts(&pending).await?;
-            last_try = Vec::new();
-            for ((sku, text), text_after) in pending.iter().zip(&texts).zip(&again) {
+            let sums = self.fold_events(versions.collect(), and_others, &mut report).await?;
+            let held = self.held_by_holds(&mut report).await?;
+            let texts_after = self.texts(&pending).await?;
+            let mut changed = Vec::new();
+            for ((sku, text), text_after) in pending.iter().zip(&texts).zip(&texts_after) {
                 if text != text_after {
-                    last_try.push(sku.clone());
+                    changed.push(sku.clone());
                     continue;
                 }
                 let (sum, held) = (sums.get(sku).copied(), held.get(sku).copied().unwrap_or(0));
                 self.judge(sku, text.as_deref(), sum, held, repair, &mut report).await?;
             }
-            if all {
+            if and_others {
                 self.judge_vanished(&sums, &pending, &held, repair, &mut report).await?;
             }
-            pending = std::mem::take(&mut last_try);
-            if pending.is_empty() {
-                return Ok(report);
-            }
-            last_try.clone_from(&pending);
+            pending = changed;
         }
         report.findings.extend(pending.into_iter().map(|sku| finding(sku, FindingKind::Busy, None, None, 0)));
         Ok(report)
@@ -111,13 +114,13 @@ impl Store {
     async fn judge(
         &self,
         sku: &Sku,
-        text: Option<&str>,
+        text: Option<&[u8]>,
         sums: Option<Sums>,
         held: i64,
         repair: bool,
         report: &mut VerifyReport,
     ) -> Result<(), StoreError> {
-        let stored = match (StoredLevel::read(text), sums) {
+        let stored = match (StoredLevel::read_bytes(text), sums) {
             (StoredLevel::Unknown, None) => {
                 report.unknown.push(sku.clone());
                 return Ok(());
@@ -132,7 +135,8 @@ impl Store {
         }
         let kind = if stored.is_some() { FindingKind::Mismatch } else { FindingKind::Broken };
         let mut found = finding(sku.clone(), kind, stored.as_ref(), Some(sums), held);
-        if repair && self.mend(sku, text.unwrap_or_default(), stored.as_ref(), sums, held).await? {
+        let whole = report.unreadable.is_empty();
+        if repair && whole && self.mend(sku, text.unwrap_or_default(), stored.as_ref(), sums, held).await? {
             found.kind = FindingKind::Repaired;
         }
         report.findings.push(found);
@@ -165,13 +169,13 @@ impl Store {
     async fn mend(
         &self,
         sku: &Sku,
-        seen: &str,
+        seen: &[u8],
         stored: Option<&crate::domain::Level>,
         sums: Sums,
         held: i64,
     ) -> Result<bool, StoreError> {
         let version = stored.map_or(0, |level| level.version).max(sums.last_version) + 1;
-        let reason = format!("verify: stored {seen:?}");
+        let reason = format!("verify: stored {:?}", String::from_utf8_lossy(seen));
         let repair = encode::Repair {
             sku,
             seen,
@@ -200,7 +204,7 @@ impl Store {
         Ok(found.into_iter().collect())
     }
 
-    async fn texts(&self, skus: &[Sku]) -> Result<Vec<Option<String>>, StoreError> {
+    async fn texts(&self, skus: &[Sku]) -> Result<Vec<Option<Vec<u8>>>, StoreError> {
         let mut all = Vec::with_capacity(skus.len());
         for chunk in skus.chunks(PAGE) {
             all.extend(self.level_texts(chunk).await?);
@@ -246,7 +250,7 @@ impl Store {
     }
 
     /// Units promised to live holds, per SKU.
-    async fn held_by_holds(&self) -> Result<HashMap<Sku, i64>, StoreError> {
+    async fn held_by_holds(&self, report: &mut VerifyReport) -> Result<HashMap<Sku, i64>, StoreError> {
         let mut held: HashMap<Sku, i64> = HashMap::new();
         let mut seen: HashSet<String> = HashSet::new();
         for partition in self.partitions().all() {
@@ -254,11 +258,15 @@ impl Store {
             loop {
                 let mut command = redis::cmd("HSCAN");
                 command.arg(self.inner.keys.holds(partition)).arg(cursor).arg("COUNT").arg(PAGE);
-                let (next, pairs): (u64, Vec<(String, String)>) = self.query(&command).await?;
+                let (next, pairs): (u64, Vec<Field>) = self.query(&command).await?;
                 for (id, text) in pairs {
-                    let broken = || StoreError::Broken { what: format!("hold {id}") };
-                    let parsed: HoldId = id.parse().map_err(|_| broken())?;
-                    let hold = decode::stored_hold(&text, &parsed).ok_or_else(broken)?;
+                    let id = String::from_utf8_lossy(&id).into_owned();
+                    let parsed: Option<HoldId> = id.parse().ok();
+                    let text = String::from_utf8_lossy(&text);
+                    let Some(hold) = parsed.and_then(|parsed| decode::stored_hold(&text, &parsed)) else {
+                        report.unreadable.insert(format!("hold {id}"));
+                        continue;
+                    };
                     // HSCAN may give a field twice.
                     if seen.insert(id) {
                         for line in hold.lines {
@@ -276,8 +284,8 @@ impl Store {
     }
 }
 
-fn version_of(text: Option<&str>) -> i64 {
-    match StoredLevel::read(text) {
+fn version_of(text: Option<&[u8]>) -> i64 {
+    match StoredLevel::read_bytes(text) {
         StoredLevel::Known { level, .. } => level.version,
         // Without a version to stop at, the events decide alone.
         StoredLevel::Unknown | StoredLevel::Broken => i64::MAX,

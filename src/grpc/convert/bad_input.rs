@@ -12,7 +12,7 @@ use super::*;
 
 const LIMITS: ContractLimits =
     ContractLimits { ttl_default: Duration::from_secs(600), ttl_max: Duration::from_secs(86_400) };
-const HOLD: &str = "h-0-00112233445566778899aabbccddeeff-a";
+const HOLD: &str = "h-0-1-00112233445566778899aabbccddeeff-a";
 
 fn line(sku: &str, quantity: i64) -> proto::Line {
     proto::Line { sku: sku.to_owned(), quantity, expected_version: None }

@@ -1,0 +1,65 @@
+-- The end of holds whose time is over, which may free what a sale wants.
+local expiry = {}
+
+-- Overdue holds ended by one run at most, and how many are read at a time.
+expiry.MAX = 256
+expiry.CHUNK = 64
+-- An overdue hold that cannot be ended, because a record is broken, is looked at again after this many ms.
+expiry.PARKED_MS = 1000
+
+-- Ends one hold whose time is over: its units go back. False when a record of it is broken: then the lines with whole
+-- records go back all the same, and the hold waits with the others until they are mended.
+function expiry.expire(batch, slot, one)
+  if one.broken then return false end
+  local broken = false
+  for _, line in ipairs(one.lines) do
+    local current = books.level(batch, line)
+    broken = broken or line.held > 0 and (current.broken or current.missing)
+  end
+  for _, line in ipairs(one.lines) do
+    local current = books.level(batch, line)
+    if line.held > 0 and not current.broken and not current.missing then
+      books.move(batch, line, 'x', one.cause, 0, -line.held, line.held)
+      books.touch_hold(slot, one)
+      if broken then line.held = 0 end
+    end
+  end
+  if broken then return false end
+  one.state = 'x'
+  return true
+end
+
+-- Ends up to count overdue holds of one partition; answers how many it ended and how many it looked at.
+function expiry.sweep(batch, slot, count)
+  local ids = server.call('ZRANGE', slot.deadlines_key, '-inf', batch.now, 'BYSCORE', 'LIMIT', slot.swept, count)
+  slot.swept = slot.swept + #ids
+  slot.swept_out = #ids < count
+  for _, id in ipairs(ids) do reading.want_hold(slot, id) end
+  reading.holds(batch, slot)
+  for _, other in ipairs(batch.order) do reading.levels(other) end
+  local ended = 0
+  for _, id in ipairs(ids) do
+    local one = slot.holds[id]
+    if not one or one.state ~= 'h' and not one.broken then
+      slot.stale_deadlines[#slot.stale_deadlines + 1] = id
+    elseif one.broken then
+      slot.parked[#slot.parked + 1] = id
+    elseif one.deadline <= batch.now then
+      if expiry.expire(batch, slot, one) then ended = ended + 1 else slot.parked[#slot.parked + 1] = id end
+    end
+  end
+  return ended, #ids
+end
+
+-- Ends some overdue holds anywhere: 'some', 'none' when there are none left, 'spent' when this run has done its share.
+function expiry.sweep_anywhere(batch)
+  for _, slot in ipairs(batch.order) do
+    if not slot.swept_out then
+      if batch.sweep_left <= 0 then return 'spent' end
+      local _, seen = expiry.sweep(batch, slot, expiry.CHUNK)
+      batch.sweep_left = batch.sweep_left - seen
+      if seen > 0 then return 'some' end
+    end
+  end
+  return 'none'
+end

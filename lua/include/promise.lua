@@ -1,0 +1,37 @@
+-- What may be done with a hold: only one that lives, and no more than it promises.
+local promise = {}
+
+-- Finds a hold that can still be acted on: answers hold, nil or nil, answer.
+function promise.live(batch, op)
+  local slot = batch.slots[op.home]
+  local one = slot.holds[op.hold]
+  if not one then return nil, answer.refuse('unknown_hold') end
+  if one.broken then return nil, answer.undecided('broken hold ' .. op.hold) end
+  if one.state == 'h' and one.deadline <= batch.now and not expiry.expire(batch, slot, one) then
+    return nil, answer.undecided('broken hold ' .. op.hold)
+  end
+  if one.state ~= 'h' then return one, answer.refuse('over ' .. one.state .. ' ' .. one.deadline) end
+  for _, line in ipairs(one.lines) do
+    local current = books.level(batch, line)
+    if current.broken or current.missing then return nil, answer.undecided('broken sku ' .. line.sku) end
+  end
+  return one, nil
+end
+
+-- What a commit or release names of a hold, as sku -> units; nothing named is all. Or nil, answer when it names too much.
+function promise.selection(op, one)
+  local chosen, rest, too_much = {}, {}, {}
+  for _, line in ipairs(one.lines) do
+    rest[line.sku] = line.held
+    if #op.lines == 0 then chosen[line.sku] = line.held end
+  end
+  for _, asked in ipairs(op.lines) do
+    local held = rest[asked.sku] or 0
+    if asked.quantity > held then
+      too_much[#too_much + 1] = asked.sku .. ' ' .. asked.quantity .. ' ' .. held
+    end
+    chosen[asked.sku] = asked.quantity
+  end
+  if #too_much > 0 then return nil, answer.list('exceeds', too_much) end
+  return chosen, nil
+end

@@ -1,0 +1,51 @@
+-- Writing a run down: events first, since levels and records name them. Nothing here can fail but by a broken promise.
+local writing = {}
+
+local function write_holds(slot)
+  local live, ended, gone = {}, {}, slot.stale_deadlines
+  local unheld = {}
+  for _, one in ipairs(slot.touched_holds) do
+    local target = one.state == 'h' and live or ended
+    target[#target + 1] = one.id
+    target[#target + 1] = hold.write(one)
+    if one.state == 'h' then
+      redis.call('ZADD', slot.deadlines_key, one.deadline, one.id)
+    elseif one.live then
+      unheld[#unheld + 1] = one.id
+      gone[#gone + 1] = one.id
+    end
+  end
+  books.write_pairs(slot.live_key, live)
+  books.write_pairs(slot.ended_key, ended)
+  for first = 1, #unheld, reading.CHUNK do
+    redis.call('HDEL', slot.live_key, unpack(unheld, first, math.min(first + reading.CHUNK - 1, #unheld)))
+  end
+  for first = 1, #gone, reading.CHUNK do
+    redis.call('ZREM', slot.deadlines_key, unpack(gone, first, math.min(first + reading.CHUNK - 1, #gone)))
+  end
+end
+
+function writing.all(batch)
+  for _, slot in ipairs(batch.order) do
+    if slot.log_count > 0 then
+      slot.entry = redis.call('XADD', slot.events_key, '*', 't', batch.now, 'e', table.concat(slot.log, '\n'))
+    end
+  end
+  for _, slot in ipairs(batch.order) do
+    local levels, records = {}, {}
+    for index, one in ipairs(slot.dirty) do
+      if one.index then one.event = books.event_id(slot, one.index) end
+      levels[2 * index - 1], levels[2 * index] = one.sku, level.write(one)
+    end
+    for index, record in ipairs(slot.new_records) do
+      records[2 * index - 1] = record.field
+      records[2 * index] = record.fingerprint .. ' ' .. answer.text(record.answer)
+    end
+    books.write_pairs(slot.stock, levels)
+    books.write_pairs(slot.records_key, records)
+    write_holds(slot)
+    for _, id in ipairs(slot.parked) do
+      redis.call('ZADD', slot.deadlines_key, batch.now + expiry.PARKED_MS, id)
+    end
+  end
+end
