@@ -60,14 +60,6 @@ impl InventoryService for InventoryServer {
         request: Request<Streaming<proto::ImportStockRequest>>,
     ) -> Result<Response<proto::ImportStockResponse>, Status> {
         let (rows, deadline) = with_deadline(request);
-        let row_of = |row: proto::ImportStockRequest| async move {
-            let sku = row.sku.clone();
-            let outcome = match convert::import_row(row, caller()) {
-                Ok(mutation) => self.decider.decide(&mutation, deadline).await,
-                Err(problem) => Err(problem),
-            };
-            Ok::<_, Status>(convert::import_result(sku, outcome))
-        };
         let numbered = rows.enumerate().map(|(number, row)| match row {
             Ok(_) if number >= IMPORT_ROWS_MAX => Err(Status::from(Problem::invalid(
                 "rows",
@@ -78,7 +70,17 @@ impl InventoryService for InventoryServer {
             ))),
             row => row,
         });
-        let decided = numbered.map_ok(row_of).try_buffered(IMPORT_ROWS_AHEAD);
+        let row_of = |row: Result<proto::ImportStockRequest, Status>| async move {
+            let row = row?;
+            let sku = row.sku.clone();
+            let outcome = match convert::import_row(row, caller()) {
+                Ok(mutation) => self.decider.decide(&mutation, deadline).await,
+                Err(problem) => Err(problem),
+            };
+            Ok::<_, Status>(convert::import_result(sku, outcome))
+        };
+        // In order, errors too: what came before a row too many, or before a broken call, is carried out first.
+        let decided = numbered.map(row_of).buffered(IMPORT_ROWS_AHEAD);
         let results: Vec<proto::ImportStockResult> = decided.try_collect().await?;
         Ok(Response::new(proto::ImportStockResponse { results }))
     }

@@ -64,7 +64,7 @@ pub(crate) fn signal(pid: u32, which: Signal) {
 
 /// The settings of one shop, and the directory its gateways run in.
 pub(crate) struct Setup {
-    pub(crate) directory: tempfile::TempDir,
+    pub(crate) directory: Arc<tempfile::TempDir>,
     pub(crate) namespace: String,
     settings: Vec<String>,
     channels: String,
@@ -75,16 +75,14 @@ impl Setup {
     pub(crate) fn on(redis: &Redis) -> Self {
         let setup = Self::embedded();
         let namespace = setup.namespace.clone();
-        setup
-            .set(&format!("redis.url = {:?}", redis.url()))
-            .set(&format!("redis.namespace = {namespace:?}"))
+        setup.set(&format!("redis.url = {:?}", redis.url())).set(&format!("redis.namespace = {namespace:?}"))
     }
 
     /// A shop on the Redis the gateway starts itself.
     pub(crate) fn embedded() -> Self {
         static MADE: AtomicU32 = AtomicU32::new(0);
         Self {
-            directory: tempfile::Builder::new().prefix("stockgate-e2e-").tempdir().unwrap(),
+            directory: Arc::new(tempfile::Builder::new().prefix("stockgate-e2e-").tempdir().unwrap()),
             namespace: format!("e2e{}", MADE.fetch_add(1, Ordering::Relaxed)),
             settings: Vec::new(),
             channels: String::new(),
@@ -150,7 +148,8 @@ impl Setup {
         });
         let nowhere = SocketAddr::from(([127, 0, 0, 1], 0));
         let transport = Endpoint::from_static("http://127.0.0.1:0").connect_lazy();
-        let mut gateway = Gateway { child, log, grpc: nowhere, http: nowhere, transport };
+        let _directory = Arc::clone(&self.directory);
+        let mut gateway = Gateway { child, log, grpc: nowhere, http: nowhere, transport, _directory };
         let up = gateway.logged("stockgate is up").await;
         gateway.grpc = up["grpc_address"].as_str().unwrap().parse().unwrap();
         gateway.http = up["http_address"].as_str().unwrap().parse().unwrap();
@@ -178,6 +177,8 @@ pub(crate) fn transport_to(address: SocketAddr) -> Channel {
 pub(crate) struct Gateway {
     child: Child,
     log: Arc<Mutex<Vec<String>>>,
+    /// Its data stay as long as it does, whatever becomes of the settings.
+    _directory: Arc<tempfile::TempDir>,
     pub(crate) grpc: SocketAddr,
     pub(crate) http: SocketAddr,
     pub(crate) transport: Channel,
@@ -230,7 +231,8 @@ impl Gateway {
 
     /// Asks for a page; answers the status and the body.
     pub(crate) async fn page(&self, path: &str) -> (u16, String) {
-        let (address, request) = (self.http, format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+        let (address, request) =
+            (self.http, format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
         let read = move || {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.set_read_timeout(Some(SOON)).unwrap();

@@ -97,7 +97,8 @@ async fn pages_of_events_show_each_once_in_both_directions() {
         assert_eq!(sum, gateway.level(sku).await.on_hand);
     }
     let last = oldest_first.last().unwrap();
-    let since = ListEventsRequest { start_time: last.event_time, ..ListEventsRequest::default() };
+    let since =
+        ListEventsRequest { start_time: last.event_time, page_size: 1000, ..ListEventsRequest::default() };
     let since = gateway.inventory().list_events(since).await.unwrap().into_inner().events;
     assert!(since.contains(last) && since.iter().all(|event| event.event_time == last.event_time));
 }

@@ -27,6 +27,8 @@ start() {
     echo "$server"
 }
 start "$@"
+# A shell says so when a job of its own is killed; here that is no news.
+exec 2>/dev/null
 while read -r _; do
     wait "$server"
     start "$@"
