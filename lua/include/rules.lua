@@ -42,7 +42,7 @@ function rules.expire(batch, slot, one)
   return true
 end
 
--- Ends up to count overdue holds of one partition; answers how many it ended.
+-- Ends up to count overdue holds of one partition; answers how many it ended and how many it looked at.
 function rules.sweep(batch, slot, count)
   local ids = books.call('ZRANGE', slot.deadlines_key, '-inf', batch.now, 'BYSCORE', 'LIMIT', slot.swept, count)
   slot.swept = slot.swept + #ids
@@ -61,7 +61,7 @@ function rules.sweep(batch, slot, count)
       if rules.expire(batch, slot, one) then ended = ended + 1 else slot.parked[#slot.parked + 1] = id end
     end
   end
-  return ended
+  return ended, #ids
 end
 
 -- Ends some overdue holds anywhere: 'some', 'none' when there are none left, 'spent' when this run has done its share.
@@ -69,8 +69,9 @@ function rules.sweep_anywhere(batch)
   for _, slot in ipairs(batch.order) do
     if not slot.swept_out then
       if batch.sweep_left <= 0 then return 'spent' end
-      batch.sweep_left = batch.sweep_left - books.SWEEP_CHUNK
-      rules.sweep(batch, slot, books.SWEEP_CHUNK)
+      -- Only holds count: a partition without any must not use up the share of the next.
+      local _, looked_at = rules.sweep(batch, slot, math.min(books.SWEEP_CHUNK, batch.sweep_left))
+      batch.sweep_left = batch.sweep_left - looked_at
       return 'some'
     end
   end

@@ -11,7 +11,7 @@ function sweep.apply(batch, op)
   local ended = 0
   while op.limit > 0 and not slot.swept_out do
     local count = math.min(op.limit, books.SWEEP_CHUNK)
-    ended = ended + rules.sweep(batch, slot, count)
+    ended = ended + (rules.sweep(batch, slot, count))
     op.limit = op.limit - count
   end
   return answer.undecided('swept ' .. ended .. ' ' .. (slot.swept_out and 0 or 1))

@@ -5,6 +5,10 @@
     reason = "a test that fails says where; what it calls besides #[test] functions too"
 )]
 
+mod harness;
+mod idempotency;
+mod requests;
+mod server;
 mod tidy;
 mod tidy_blank;
 mod tidy_floors;
