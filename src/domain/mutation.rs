@@ -167,7 +167,9 @@ impl Mutation {
     /// The hold it names, when it acts on one.
     pub fn hold(&self) -> Option<&HoldId> {
         match &self.action {
-            Action::Commit { hold, .. } | Action::Release { hold, .. } | Action::ExtendHold { hold, .. } => Some(hold),
+            Action::Commit { hold, .. } | Action::Release { hold, .. } | Action::ExtendHold { hold, .. } => {
+                Some(hold)
+            }
             _ => None,
         }
     }

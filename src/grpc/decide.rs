@@ -34,9 +34,8 @@ pub(super) struct Decider {
 impl Decider {
     pub(super) fn new(store: Store) -> Self {
         let outcomes = RPCS.map(|rpc| {
-            ["applied", "refused", "fault"].map(
-                |outcome| counter!(telemetry::MUTATIONS, "rpc" => rpc.name(), "outcome" => outcome),
-            )
+            ["applied", "refused", "fault"]
+                .map(|outcome| counter!(telemetry::MUTATIONS, "rpc" => rpc.name(), "outcome" => outcome))
         });
         Self { store, replays: counter!(telemetry::REPLAYS), outcomes }
     }

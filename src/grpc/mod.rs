@@ -123,7 +123,9 @@ pub async fn serve(
     let reflection = || {
         let descriptors = [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET];
         let builder = tonic_reflection::server::Builder::configure();
-        descriptors.into_iter().fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set))
+        descriptors
+            .into_iter()
+            .fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set))
     };
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
@@ -133,7 +135,9 @@ pub async fn serve(
         .layer(size::SizeLayer::new(bytes_max))
         .layer(deadline::DeadlineLayer::new(settings.default_deadline))
         .add_service(
-            StockServiceServer::new(stock).max_decoding_message_size(bytes_max).max_encoding_message_size(bytes_max),
+            StockServiceServer::new(stock)
+                .max_decoding_message_size(bytes_max)
+                .max_encoding_message_size(bytes_max),
         )
         .add_service(
             InventoryServiceServer::new(InventoryServer { decider })

@@ -11,7 +11,7 @@ use crate::{
 use super::{
     convert::{self, ContractLimits, Problem},
     decide::{Decider, caller, with_deadline},
-    watch::{Watches, WatchStream},
+    watch::{WatchStream, Watches},
 };
 
 /// The service.

@@ -36,7 +36,8 @@ fn seal(purpose: Purpose, text: &str) -> String {
 
 fn open(field: &'static str, purpose: Purpose, token: &str) -> Result<String, Problem> {
     let bad = || {
-        let description = "is no token of this call: hand back one from its last response unchanged, or none to start over";
+        let description =
+            "is no token of this call: hand back one from its last response unchanged, or none to start over";
         Problem::invalid(field, description)
     };
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|_| bad())?;
@@ -51,7 +52,11 @@ pub(super) fn seal_events(purpose: Purpose, places: &[EventId]) -> String {
 }
 
 /// The places in the event streams; none at the start.
-pub(super) fn open_events(field: &'static str, purpose: Purpose, token: &str) -> Result<Vec<EventId>, Problem> {
+pub(super) fn open_events(
+    field: &'static str,
+    purpose: Purpose,
+    token: &str,
+) -> Result<Vec<EventId>, Problem> {
     if token.is_empty() {
         return Ok(Vec::new());
     }

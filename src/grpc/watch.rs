@@ -173,7 +173,8 @@ impl Watch {
         for lane in 0..self.passed.len() {
             let passed = self.passed[lane];
             let from = EntryId { ms: passed.entry_ms, seq: passed.entry_seq };
-            let entries = self.store.entries(passed.partition, from, EntryId::END, READ_ENTRIES, false).await?;
+            let entries =
+                self.store.entries(passed.partition, from, EntryId::END, READ_ENTRIES, false).await?;
             for entry in entries {
                 let Some(events) = entry.events else {
                     tracing::error!(entry = %entry.id, "an event entry does not parse; watchers go on without it");

@@ -112,7 +112,9 @@ impl Store {
         lane.exhausted = entries.len() < READ_ENTRIES;
         for Entry { id, events } in entries {
             let Some(mut events) = events else {
-                return Err(StoreError::Broken { what: format!("event entry {id} of partition {}", lane.partition) });
+                return Err(StoreError::Broken {
+                    what: format!("event entry {id} of partition {}", lane.partition),
+                });
             };
             if scope.newest_first {
                 events.reverse();

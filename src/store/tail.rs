@@ -31,7 +31,10 @@ impl Store {
         }
     }
 
-    async fn follow_while_well(&self, grown: &watch::Sender<u64>) -> Result<std::convert::Infallible, StoreError> {
+    async fn follow_while_well(
+        &self,
+        grown: &watch::Sender<u64>,
+    ) -> Result<std::convert::Infallible, StoreError> {
         let partitions: Vec<_> = self.partitions().all().collect();
         let mut places = Vec::with_capacity(partitions.len());
         for partition in &partitions {
@@ -54,7 +57,8 @@ impl Store {
                 if let Some(index) = index {
                     // One entry tells that it grew; watchers read the rest themselves, so go on from its end.
                     let newest = self.last_entry(partitions[index]).await?;
-                    let read = stream.ids.last().and_then(|entry| EntryId::parse(&entry.id)).unwrap_or_default();
+                    let read =
+                        stream.ids.last().and_then(|entry| EntryId::parse(&entry.id)).unwrap_or_default();
                     places[index] = newest.max(read);
                 }
             }

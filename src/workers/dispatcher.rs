@@ -50,9 +50,7 @@ struct Meters {
 impl Meters {
     fn new(channel: &str) -> Self {
         let channel = channel.to_owned();
-        let pushes = |outcome: &'static str| {
-            counter!(telemetry::PUSHES, "channel" => channel.clone(), "outcome" => outcome)
-        };
+        let pushes = |outcome: &'static str| counter!(telemetry::PUSHES, "channel" => channel.clone(), "outcome" => outcome);
         Self {
             lag: histogram!(telemetry::SYNC_LAG_SECONDS, "channel" => channel.clone()),
             push: histogram!(telemetry::PUSH_SECONDS, "channel" => channel.clone()),
@@ -154,7 +152,8 @@ impl Shared {
             let started = Instant::now();
             let outcomes = self.setup.channel.push(&states).await;
             self.meters.push.record(started.elapsed());
-            let settled = claim.items.iter().zip(outcomes).map(|(item, outcome)| self.settlement(item, outcome));
+            let settled =
+                claim.items.iter().zip(outcomes).map(|(item, outcome)| self.settlement(item, outcome));
             settlements.extend(settled);
         }
         match self.store.settle(partition, &self.setup.id, token, &settlements).await {
@@ -176,7 +175,14 @@ impl Shared {
         };
         let failed = |delay_ms, burns_attempt, error: String| {
             let channel = self.setup.id.as_str();
-            info!(channel, sku = sku.as_str(), attempts = item.attempts, delay_ms, error, "a channel was not told");
+            info!(
+                channel,
+                sku = sku.as_str(),
+                attempts = item.attempts,
+                delay_ms,
+                error,
+                "a channel was not told"
+            );
             SettleOutcome::Failed { delay_ms, burns_attempt, error }
         };
         let outcome = match outcome {
@@ -230,7 +236,10 @@ impl Shared {
 
 fn broken(sku: Sku) -> Settlement {
     metrics::counter!(telemetry::BROKEN_RECORDS).increment(1);
-    error!(sku = sku.as_str(), "a stock record does not parse; channels keep their last number: run verify --repair");
+    error!(
+        sku = sku.as_str(),
+        "a stock record does not parse; channels keep their last number: run verify --repair"
+    );
     let outcome = SettleOutcome::Failed {
         delay_ms: BROKEN_PAUSE_MS,
         burns_attempt: false,

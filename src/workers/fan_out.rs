@@ -58,8 +58,10 @@ struct FanOut {
 
 impl FanOut {
     async fn read(&mut self) -> Result<(), StoreError> {
-        let found =
-            self.store.next_entries(&self.settings.consumer, self.settings.fan_out_batch, READ_WAIT_MS).await?;
+        let found = self
+            .store
+            .next_entries(&self.settings.consumer, self.settings.fan_out_batch, READ_WAIT_MS)
+            .await?;
         for (partition, entries) in found {
             self.carry(partition, &entries).await?;
         }
@@ -74,7 +76,13 @@ impl FanOut {
             while let Some(from) = cursor {
                 let (entries, next) = self
                     .store
-                    .adopt_entries(partition, &self.settings.consumer, idle_ms, from, self.settings.fan_out_batch)
+                    .adopt_entries(
+                        partition,
+                        &self.settings.consumer,
+                        idle_ms,
+                        from,
+                        self.settings.fan_out_batch,
+                    )
                     .await?;
                 self.carry(partition, &entries).await?;
                 cursor = next;

@@ -2,7 +2,10 @@
 
 use stockgate::domain::{Action, Mutation, Refusal, Shortage};
 
-use crate::{harness::{Shop, both}, requests::*};
+use crate::{
+    harness::{Shop, both},
+    requests::*,
+};
 
 #[tokio::test]
 async fn the_sale_of_the_last_unit_repeated_answers_success() {

@@ -7,8 +7,10 @@
 
 mod harness;
 mod idempotency;
+mod model;
 mod requests;
 mod server;
+mod story;
 mod tidy;
 mod tidy_blank;
 mod tidy_floors;

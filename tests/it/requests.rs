@@ -36,8 +36,10 @@ pub(crate) fn lines(wanted: &[(&str, i64)]) -> Lines {
 }
 
 pub(crate) fn some_of(wanted: &[(&str, i64)]) -> Vec<SkuQuantity> {
-    let line =
-        |(name, units): &(&str, i64)| SkuQuantity { sku: sku(name), quantity: Quantity::parse(*units).unwrap() };
+    let line = |(name, units): &(&str, i64)| SkuQuantity {
+        sku: sku(name),
+        quantity: Quantity::parse(*units).unwrap(),
+    };
     wanted.iter().map(line).collect()
 }
 

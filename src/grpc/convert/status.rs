@@ -269,7 +269,8 @@ pub fn too_many_watches(watches_max: usize) -> Problem {
     let reason = "OVERLOADED";
     details.info(reason, [("watchesMax", limit.as_str())]);
     details.retry(RETRY_LATER);
-    let message = format!("{limit} watches run on this gateway already: name more skus in one, or ask another gateway");
+    let message =
+        format!("{limit} watches run on this gateway already: name more skus in one, or ask another gateway");
     Problem { code: Code::ResourceExhausted, reason, message, details, replayed: false }
 }
 
