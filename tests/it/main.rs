@@ -6,10 +6,14 @@
 )]
 
 mod harness;
+mod holds;
 mod idempotency;
 mod model;
+mod model_holds;
+mod race;
 mod requests;
 mod server;
+mod steps;
 mod story;
 mod tidy;
 mod tidy_blank;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap};
 
 use stockgate::domain::{
     Action, EventKind, HoldState, Line, Mutation, Partition, Partitions, Refusal, Rpc, SetCondition,
-    Shortage, Sku, SkuQuantity, Versions, WhenExpired,
+    Shortage, Sku, Versions, WhenExpired,
 };
 
 use crate::requests::hold_of;
@@ -41,11 +41,11 @@ pub(crate) struct Pledge {
     pub(crate) order_ref: String,
 }
 
-struct Held {
-    pledge: Pledge,
+pub(crate) struct Held {
+    pub(crate) pledge: Pledge,
     home: Partition,
     /// The window it ended in.
-    ended: Option<i64>,
+    pub(crate) ended: Option<i64>,
     /// The key of the reserve that made it.
     key: String,
 }
@@ -82,7 +82,7 @@ pub(crate) struct Model {
     pub(crate) items: BTreeMap<Sku, Item>,
     /// Events since they were last taken.
     pub(crate) events: Vec<Told>,
-    holds: HashMap<String, Held>,
+    pub(crate) holds: HashMap<String, Held>,
     answers: HashMap<(Sku, String), Answered>,
     partitions: Partitions,
     retention_ms: i64,
@@ -95,7 +95,7 @@ impl Model {
         Self { now_ms, items, events, holds, answers, partitions, retention_ms }
     }
 
-    fn window(&self) -> i64 {
+    pub(crate) fn window(&self) -> i64 {
         self.now_ms / self.retention_ms
     }
 
@@ -171,7 +171,7 @@ impl Model {
         ids.into_iter().map(|(_, id)| id).collect()
     }
 
-    fn expire(&mut self, id: &str) {
+    pub(crate) fn expire(&mut self, id: &str) {
         let window = self.window();
         let held = self.holds.get_mut(id).unwrap();
         held.pledge.state = HoldState::Expired;
@@ -184,7 +184,7 @@ impl Model {
         }
     }
 
-    fn change(
+    pub(crate) fn change(
         &mut self,
         kind: EventKind,
         sku: &Sku,
@@ -351,7 +351,7 @@ impl Model {
     }
 
     /// Makes sure there is enough; what overdue holds still hold counts, and is taken from them, partition by partition.
-    fn take(&mut self, asked: &Mutation, lines: &[(Sku, i64)]) -> Result<(), Refusal> {
+    pub(crate) fn take(&mut self, asked: &Mutation, lines: &[(Sku, i64)]) -> Result<(), Refusal> {
         let partitions = self.partitions;
         for partition in partitions.all() {
             if self.short(lines).is_empty() {
@@ -393,107 +393,6 @@ impl Model {
             changes.push(self.change(kind, &sku, signs.0 * units, signs.1 * units, units, key));
         }
         Done { changes, hold: None }
-    }
-
-    /// Whether a hold can still be acted on; one whose time is over ends here.
-    fn live(&mut self, id: &str) -> Result<(), Refusal> {
-        let Some(pledge) = self.hold(id) else { return Err(Refusal::UnknownHold) };
-        if pledge.state == HoldState::Held && pledge.deadline_ms <= self.now_ms {
-            self.expire(id);
-        }
-        let pledge = &self.holds[id].pledge;
-        match pledge.state {
-            HoldState::Held => Ok(()),
-            state => Err(Refusal::HoldOver { state, deadline_ms: pledge.deadline_ms }),
-        }
-    }
-
-    /// Units per line that a request on a hold means, in the hold's order.
-    fn choose(&self, id: &str, asked: &[SkuQuantity]) -> Result<Vec<i64>, Refusal> {
-        let lines = &self.holds[id].pledge.lines;
-        let held = |sku: &Sku| lines.iter().find(|line| line.sku == *sku).map_or(0, |line| line.held);
-        let too_much: Vec<Shortage> = asked
-            .iter()
-            .filter(|line| line.quantity.units() > held(&line.sku))
-            .map(|line| Shortage {
-                sku: line.sku.clone(),
-                requested: line.quantity.units(),
-                available: held(&line.sku),
-            })
-            .collect();
-        if !too_much.is_empty() {
-            return Err(Refusal::ExceedsHold(too_much));
-        }
-        let named = |line: &Promise| {
-            asked.iter().find(|one| one.sku == line.sku).map_or(0, |one| one.quantity.units())
-        };
-        Ok(lines.iter().map(|line| if asked.is_empty() { line.held } else { named(line) }).collect())
-    }
-
-    fn commit(
-        &mut self,
-        id: &str,
-        asked: &[SkuQuantity],
-        keep_open: bool,
-        key: &str,
-    ) -> Result<Done, Refusal> {
-        let chosen = self.choose(id, asked)?;
-        let mut changes = Vec::new();
-        for (index, sold) in chosen.into_iter().enumerate() {
-            let line = &mut self.holds.get_mut(id).unwrap().pledge.lines[index];
-            let back = if keep_open { 0 } else { line.held - sold };
-            line.committed += sold;
-            line.held -= sold + back;
-            let sku = line.sku.clone();
-            if sold + back > 0 {
-                let kind = if sold > 0 { EventKind::Committed } else { EventKind::Released };
-                changes.push(self.change(kind, &sku, -sold, -sold - back, sold, key));
-            }
-        }
-        Ok(Done { changes, hold: Some(self.close(id, HoldState::Committed)) })
-    }
-
-    fn release(&mut self, id: &str, asked: &[SkuQuantity], key: &str) -> Result<Done, Refusal> {
-        let chosen = self.choose(id, asked)?;
-        let mut changes = Vec::new();
-        for (index, back) in chosen.into_iter().enumerate() {
-            let line = &mut self.holds.get_mut(id).unwrap().pledge.lines[index];
-            line.held -= back;
-            let sku = line.sku.clone();
-            if back > 0 {
-                changes.push(self.change(EventKind::Released, &sku, 0, -back, back, key));
-            }
-        }
-        let sold: i64 = self.holds[id].pledge.lines.iter().map(|line| line.committed).sum();
-        let end = if sold > 0 { HoldState::Committed } else { HoldState::Released };
-        Ok(Done { changes, hold: Some(self.close(id, end)) })
-    }
-
-    /// A hold that promises nothing more has ended.
-    fn close(&mut self, id: &str, end: HoldState) -> Pledge {
-        let window = self.window();
-        let held = self.holds.get_mut(id).unwrap();
-        if held.pledge.lines.iter().all(|line| line.held == 0) {
-            held.pledge.state = end;
-            held.ended = Some(window);
-        }
-        held.pledge.clone()
-    }
-
-    fn reacquire(&mut self, asked: &Mutation, id: &str, lines: &[SkuQuantity]) -> Result<Done, Refusal> {
-        let chosen = self.choose(id, lines)?;
-        let skus = self.holds[id].pledge.lines.iter().map(|line| line.sku.clone());
-        let wanted: Vec<(Sku, i64)> = skus.zip(chosen).filter(|(_, units)| *units > 0).collect();
-        self.take(asked, &wanted)?;
-        let mut changes = Vec::new();
-        for (sku, units) in &wanted {
-            changes.push(self.change(EventKind::Committed, sku, -units, 0, *units, asked.cause.key.as_str()));
-        }
-        for line in &mut self.holds.get_mut(id).unwrap().pledge.lines {
-            line.committed += wanted.iter().find(|(sku, _)| *sku == line.sku).map_or(0, |(_, units)| *units);
-            line.held = 0;
-        }
-        Ok(Done { changes, hold: Some(self.close(id, HoldState::Committed)) })
     }
 }
 
