@@ -36,15 +36,23 @@ impl Script {
         connection: &mut impl ConnectionLike,
         command: &redis::Cmd,
     ) -> RedisResult<Value> {
-        match connection.req_packed_command(command).await {
+        match send(connection, command).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
                 let mut load = redis::cmd("SCRIPT");
                 load.arg("LOAD").arg(&self.text);
-                connection.req_packed_command(&load).await?;
-                connection.req_packed_command(command).await
+                send(connection, &load).await?;
+                send(connection, command).await
             }
             answer => answer,
         }
+    }
+}
+
+/// Sends one command. The connection hands errors of the server over as values; here they are errors.
+async fn send(connection: &mut impl ConnectionLike, command: &redis::Cmd) -> RedisResult<Value> {
+    match connection.req_packed_command(command).await? {
+        Value::ServerError(error) => Err(error.into()),
+        reply => Ok(reply),
     }
 }
 
@@ -120,7 +128,7 @@ pub(super) async fn load_all(connection: &mut impl ConnectionLike) -> RedisResul
     for script in all() {
         let mut load = redis::cmd("SCRIPT");
         load.arg("LOAD").arg(&script.text);
-        connection.req_packed_command(&load).await?;
+        send(connection, &load).await?;
     }
     Ok(())
 }

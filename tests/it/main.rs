@@ -5,6 +5,16 @@
     reason = "a test that fails says where; what it calls besides #[test] functions too"
 )]
 
+mod harness;
+mod holds;
+mod idempotency;
+mod model;
+mod model_holds;
+mod race;
+mod requests;
+mod server;
+mod steps;
+mod story;
 mod tidy;
 mod tidy_blank;
 mod tidy_floors;
