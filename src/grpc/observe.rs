@@ -18,12 +18,9 @@ use tokio::time::Instant;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use super::method::{METHODS, Method, Shape};
+use crate::telemetry::{GRPC_HANDLED, GRPC_HANDLING_SECONDS};
 
-/// Calls ended, by method and code.
-pub const HANDLED_TOTAL: &str = "grpc_server_handled_total";
-/// Seconds from the call to its answer, or to the end of its stream.
-pub const HANDLING_SECONDS: &str = "grpc_server_handling_seconds";
+use super::method::{METHODS, Method, Shape};
 
 /// The codes in the order of their numbers, spelled as existing gRPC dashboards spell them.
 const CODES: [&str; 17] = [
@@ -128,14 +125,14 @@ impl Drop for Call {
         series.handled[code]
             .get_or_init(|| {
                 metrics::counter!(
-                    HANDLED_TOTAL, "grpc_service" => service, "grpc_method" => method, "grpc_code" => CODES[code]
+                    GRPC_HANDLED, "grpc_service" => service, "grpc_method" => method, "grpc_code" => CODES[code]
                 )
             })
             .increment(1);
         series
             .seconds
             .get_or_init(
-                || metrics::histogram!(HANDLING_SECONDS, "grpc_service" => service, "grpc_method" => method),
+                || metrics::histogram!(GRPC_HANDLING_SECONDS, "grpc_service" => service, "grpc_method" => method),
             )
             .record(self.began.elapsed());
     }
@@ -276,13 +273,13 @@ mod tests {
         let text = recorder.handle().render();
         for (code, count) in [("OK", 2), ("FailedPrecondition", 1), ("Canceled", 1)] {
             let line = format!(
-                "{HANDLED_TOTAL}{{grpc_service=\"stockgate.v1.StockService\",grpc_method=\"Decrement\",grpc_code=\"{code}\"}} {count}\n"
+                "{GRPC_HANDLED}{{grpc_service=\"stockgate.v1.StockService\",grpc_method=\"Decrement\",grpc_code=\"{code}\"}} {count}\n"
             );
             assert!(text.contains(&line), "{line} is not in\n{text}");
         }
         assert!(!text.contains("nobody"), "{text}");
         assert!(!text.contains("WatchStock"), "never called:\n{text}");
-        assert!(text.contains(&format!("{HANDLING_SECONDS}_count")), "{text}");
+        assert!(text.contains(&format!("{GRPC_HANDLING_SECONDS}_count")), "{text}");
     }
 
     #[tokio::test]

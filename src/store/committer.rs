@@ -6,7 +6,7 @@
 
 use std::{collections::VecDeque, sync::Arc, time::Instant};
 
-use metrics::{counter, gauge, histogram};
+use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use redis::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
@@ -46,6 +46,26 @@ pub(super) struct Committer {
     pub(super) batch_max: usize,
     pub(super) lines_max: usize,
     pub(super) window: i64,
+    pub(super) meters: Meters,
+}
+
+/// Metrics of group commit, looked up once.
+pub(super) struct Meters {
+    batches: Counter,
+    batch_calls: Histogram,
+    queue_calls: Gauge,
+    script: Histogram,
+}
+
+impl Meters {
+    pub(super) fn new() -> Self {
+        Self {
+            batches: counter!(telemetry::BATCHES),
+            batch_calls: histogram!(telemetry::BATCH_CALLS),
+            queue_calls: gauge!(telemetry::QUEUE_CALLS),
+            script: histogram!(telemetry::SCRIPT_SECONDS, "script" => TRANSACT_SCRIPT.name),
+        }
+    }
 }
 
 impl Committer {
@@ -73,7 +93,7 @@ impl Committer {
             if batch.is_empty() {
                 continue;
             }
-            gauge!(telemetry::QUEUE_CALLS).set(gauge_value(queue.len() + waiting.len()));
+            self.meters.queue_calls.set(gauge_value(queue.len() + waiting.len()));
             for call in self.send(batch).await {
                 waiting.push_back(call);
             }
@@ -159,15 +179,15 @@ impl Committer {
             let command = self.command(batch, script);
             let started = Instant::now();
             let reply = self.call(&connection, script, &command).await?;
-            histogram!(telemetry::SCRIPT_SECONDS, "script" => script.name).record(started.elapsed());
+            self.meters.script.record(started.elapsed());
             let Value::Array(mut items) = reply else {
                 return Err(corrupt(&reply));
             };
             let word = items.first().cloned().map(text_of).transpose()?;
             match (word.as_deref(), items.len()) {
                 (Some("done"), len) if len == batch.len() + 2 => {
-                    counter!(telemetry::BATCHES).increment(1);
-                    histogram!(telemetry::BATCH_CALLS).record(gauge_value(batch.len()));
+                    self.meters.batches.increment(1);
+                    self.meters.batch_calls.record(gauge_value(batch.len()));
                     return Ok(items.split_off(2));
                 }
                 (Some("rotate"), 2) => {

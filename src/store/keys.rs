@@ -34,6 +34,11 @@ impl Keys {
         format!("{}:meta", self.namespace)
     }
 
+    /// Channels that were told about all stock once.
+    pub(super) fn seeded(&self) -> String {
+        format!("{}:seeded", self.namespace)
+    }
+
     pub(super) fn stock(&self, partition: Partition) -> String {
         self.of(partition, "stock")
     }

@@ -18,6 +18,7 @@ mod link;
 mod meta;
 mod propagation;
 mod scripts;
+mod seed;
 mod settings;
 mod sync;
 mod tail;
@@ -86,6 +87,7 @@ impl Store {
             batch_max: settings.batch_max,
             lines_max: settings.lines_max,
             window: 0,
+            meters: committer::Meters::new(),
         };
         tasks.spawn(committer.run(calls, stop));
         let blocking = blocking_pool(&settings)?;

@@ -19,7 +19,7 @@ const GROUP: &str = "fanout";
 const FAN_OUT_SKUS_MAX: usize = 2000;
 
 /// What the changes of one SKU mean to channels.
-struct Marked<'a> {
+pub(super) struct Marked<'a> {
     sku: &'a Sku,
     first_version: i64,
     last_version: i64,
@@ -31,6 +31,19 @@ struct Marked<'a> {
 }
 
 impl<'a> Marked<'a> {
+    /// A SKU a channel was never told about, at the version it has.
+    pub(super) fn untold(sku: &'a Sku, version: i64, changed_ms: i64) -> Self {
+        Self {
+            sku,
+            first_version: version,
+            last_version: version,
+            changed_ms,
+            force: false,
+            source: None,
+            available_delta: 0,
+        }
+    }
+
     fn new(event: &'a Event) -> Self {
         Self {
             sku: &event.sku,
@@ -222,22 +235,22 @@ impl Store {
             // Entries are acknowledged with the last SKUs: a crash before that marks again, which is harmless.
             let acknowledged: Vec<EntryId> =
                 if index == last { parsed.iter().map(|(id, _)| *id).collect() } else { Vec::new() };
-            sum += self.fan_out_script(partition, &acknowledged, chunk).await?;
+            sum += self.fan_out_script(partition, self.channels(), &acknowledged, chunk).await?;
         }
         if marked.is_empty() && !parsed.is_empty() {
             let acknowledged: Vec<EntryId> = parsed.iter().map(|(id, _)| *id).collect();
-            sum += self.fan_out_script(partition, &acknowledged, &[]).await?;
+            sum += self.fan_out_script(partition, self.channels(), &acknowledged, &[]).await?;
         }
         Ok(sum)
     }
 
-    async fn fan_out_script(
+    pub(super) async fn fan_out_script(
         &self,
         partition: Partition,
+        channels: &[ChannelId],
         entries: &[EntryId],
         marked: &[Marked<'_>],
     ) -> Result<u64, StoreError> {
-        let channels = self.channels();
         let mut keys = vec![self.inner.keys.events(partition)];
         for channel in channels {
             let of = self.inner.keys.channel(partition, channel);

@@ -6,7 +6,10 @@
 use std::{sync::Arc, time::Duration};
 
 use metrics::{Counter, Histogram, counter, histogram};
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{error, info, warn};
 
@@ -17,13 +20,13 @@ use crate::{
     telemetry,
 };
 
-use super::{ChannelSetup, FAULT_PAUSE, Wake, pause};
+use super::{ChannelSetup, FAULT_PAUSE, pause};
 
 /// A SKU whose record is broken is looked at again after so long; VerifyStock mends it.
 const BROKEN_PAUSE_MS: i64 = 60_000;
 
 /// The task of one channel.
-pub struct ChannelWorker {
+pub(super) struct ChannelWorker {
     shared: Arc<Shared>,
     permits: Arc<Semaphore>,
     poll_interval: Duration,
@@ -32,7 +35,8 @@ pub struct ChannelWorker {
 struct Shared {
     store: Store,
     setup: ChannelSetup,
-    wake: Wake,
+    /// Rung when something of this channel became due.
+    wake: Arc<Notify>,
     meters: Meters,
 }
 
@@ -64,7 +68,7 @@ impl Meters {
 }
 
 impl ChannelWorker {
-    pub(super) fn new(store: Store, setup: ChannelSetup, poll_interval: Duration, wake: Wake) -> Self {
+    pub(super) fn new(store: Store, setup: ChannelSetup, poll_interval: Duration, wake: Arc<Notify>) -> Self {
         let permits = Arc::new(Semaphore::new(setup.concurrency));
         let meters = Meters::new(setup.id.as_str());
         Self { shared: Arc::new(Shared { store, setup, wake, meters }), permits, poll_interval }
@@ -75,10 +79,6 @@ impl ChannelWorker {
         let pushes = TaskTracker::new();
         let mut partition_first: u16 = 0;
         while !stop.is_cancelled() {
-            // Registered before looking, so that what becomes due meanwhile is not missed.
-            let woken = self.shared.wake.0.notified();
-            tokio::pin!(woken);
-            woken.as_mut().enable();
             let wait = match self.round(partition_first, &pushes, &stop).await {
                 Ok(wait) => wait.min(self.poll_interval),
                 Err(fault) => {
@@ -93,7 +93,7 @@ impl ChannelWorker {
             partition_first = partition_first.wrapping_add(1);
             tokio::select! {
                 () = stop.cancelled() => break,
-                () = &mut woken => {}
+                () = self.shared.wake.notified() => {}
                 () = tokio::time::sleep(wait) => {} // why: until the next retry is due, by its own clock
             }
         }
@@ -229,7 +229,7 @@ impl Shared {
         }
         // Parked ones are not due at once, but their channel's sleep was measured before they were parked.
         if due_now {
-            self.wake.all();
+            self.wake.notify_one();
         }
     }
 }

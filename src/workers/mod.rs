@@ -6,6 +6,7 @@
 mod dispatcher;
 mod fan_out;
 mod gauges;
+mod seeder;
 mod sweeper;
 
 use std::{sync::Arc, time::Duration};
@@ -19,7 +20,7 @@ use crate::{
     store::Store,
 };
 
-pub use dispatcher::ChannelWorker;
+use dispatcher::ChannelWorker;
 
 /// After a fault of the store, a worker waits so long before its next try.
 const FAULT_PAUSE: Duration = Duration::from_millis(250);
@@ -57,13 +58,13 @@ pub struct ChannelSetup {
     pub concurrency: usize,
 }
 
-/// Wakes the dispatchers of this process when something became due.
-#[derive(Clone, Default)]
-pub struct Wake(Arc<Notify>);
+/// Wakes the dispatchers of this process when something became due. A wake is kept until it is heard.
+#[derive(Clone)]
+struct Wake(Arc<[Arc<Notify>]>);
 
 impl Wake {
     fn all(&self) {
-        self.0.notify_waiters();
+        self.0.iter().for_each(|channel| channel.notify_one());
     }
 }
 
@@ -75,12 +76,14 @@ pub fn spawn(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let wake = Wake::default();
+    let wakes: Vec<Arc<Notify>> = setups.iter().map(|_| Arc::new(Notify::new())).collect();
+    let wake = Wake(wakes.iter().cloned().collect());
     tasks.spawn(sweeper::run(store.clone(), settings.clone(), stop.clone()));
     tasks.spawn(fan_out::run(store.clone(), settings.clone(), wake.clone(), stop.clone()));
+    tasks.spawn(seeder::run(store.clone(), wake, stop.clone()));
     tasks.spawn(gauges::run(store.clone(), settings.clone(), stop.clone()));
-    for setup in setups {
-        let worker = ChannelWorker::new(store.clone(), setup, settings.poll_interval, wake.clone());
+    for (setup, wake) in setups.into_iter().zip(wakes) {
+        let worker = ChannelWorker::new(store.clone(), setup, settings.poll_interval, wake);
         tasks.spawn(worker.run(stop.clone()));
     }
 }

@@ -12,15 +12,13 @@ use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
 use super::{EmbeddedConfig, EmbeddedError, guarded::Guarded, home::Home, socket};
-use crate::domain::Backoff;
+use crate::{domain::Backoff, telemetry};
 
 /// Waits between attempts to bring Redis back: at once almost, then every five seconds for as long as it takes.
 const RESTART_BACKOFF: Backoff =
     Backoff { first: Duration::from_millis(100), cap: Duration::from_secs(5), jitter: 0.2 };
 /// A Redis that ran this long died of something new: the waits start over.
 const STEADY_AFTER: Duration = Duration::from_secs(30);
-/// Counts the times Redis came back after it had died.
-const RESTARTS_TOTAL: &str = "stockgate_embedded_restarts_total";
 
 /// What the supervisor tells the handle.
 #[derive(Debug, Default)]
@@ -61,7 +59,7 @@ impl Supervisor {
             up_since = Instant::now();
             self.state.pid.store(pid, Ordering::Relaxed);
             let restarts = self.state.restarts.fetch_add(1, Ordering::Relaxed) + 1;
-            metrics::counter!(RESTARTS_TOTAL).increment(1);
+            metrics::counter!(telemetry::EMBEDDED_RESTARTS).increment(1);
             tracing::warn!(pid, restarts, "embedded redis is back");
         }
         self.state.pid.store(0, Ordering::Relaxed);
