@@ -36,23 +36,19 @@ impl Script {
         connection: &mut impl ConnectionLike,
         command: &redis::Cmd,
     ) -> RedisResult<Value> {
-        match send(connection, command).await {
+        match ask(connection, command).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                let mut load = redis::cmd("SCRIPT");
-                load.arg("LOAD").arg(&self.text);
-                send(connection, &load).await?;
-                send(connection, command).await
+                self.load(connection).await?;
+                ask(connection, command).await
             }
             answer => answer,
         }
     }
-}
 
-/// Sends one command. The connection hands errors of the server over as values; here they are errors.
-async fn send(connection: &mut impl ConnectionLike, command: &redis::Cmd) -> RedisResult<Value> {
-    match connection.req_packed_command(command).await? {
-        Value::ServerError(error) => Err(error.into()),
-        reply => Ok(reply),
+    async fn load(&self, connection: &mut impl ConnectionLike) -> RedisResult<()> {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(&self.text);
+        ask(connection, &load).await.map(drop)
     }
 }
 
@@ -126,11 +122,14 @@ pub(super) fn all() -> [&'static Script; 5] {
 /// Loads every script, so that the first calls do not have to.
 pub(super) async fn load_all(connection: &mut impl ConnectionLike) -> RedisResult<()> {
     for script in all() {
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(&script.text);
-        send(connection, &load).await?;
+        script.load(connection).await?;
     }
     Ok(())
+}
+
+/// Sends one command. An error of Redis itself comes as a value from the client, and is made an error here.
+async fn ask(connection: &mut impl ConnectionLike, command: &redis::Cmd) -> RedisResult<Value> {
+    connection.req_packed_command(command).await.and_then(Value::extract_error)
 }
 
 /// A short picture of a reply, for errors.

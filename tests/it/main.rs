@@ -5,6 +5,18 @@
     reason = "a test that fails says where; what it calls besides #[test] functions too"
 )]
 
+mod gateway;
+mod gateway_bad_input;
+mod gateway_calls;
+mod gateway_cli;
+mod gateway_contract;
+mod gateway_crash;
+mod gateway_events;
+mod gateway_inventory;
+mod gateway_receiver;
+mod gateway_redis;
+mod gateway_redis_gone;
+mod gateway_webhooks;
 mod harness;
 mod holds;
 mod idempotency;

@@ -1,0 +1,146 @@
+//! A redis-server that a test may freeze, kill and bring back on the same socket. Gone when this process is gone.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::PathBuf,
+    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use nix::{
+    sys::signal::{Signal, kill},
+    unistd::Pid,
+};
+use tokio::sync::OnceCell;
+
+use crate::gateway::eventually;
+
+/// Starts Redis and says its process id; starts it again, once it is dead, for every line it is told. When the pipe from
+/// this process closes, Redis and its files go.
+const GUARD: &str = r#"
+directory=$1
+shift
+start() {
+    redis-server --port 0 --unixsocket "$directory/redis.sock" --dir "$directory" --save "" --databases 1 \
+        --logfile "$directory/redis.log" "$@" </dev/null >/dev/null &
+    server=$!
+    echo "$server"
+}
+start "$@"
+while read -r _; do
+    wait "$server"
+    start "$@"
+done
+kill -9 "$server"
+wait "$server"
+rm -rf "$directory"
+"#;
+
+/// How long Redis may take to come up.
+const UP_WITHIN: Duration = Duration::from_secs(20);
+
+/// A running redis-server.
+pub(crate) struct Redis {
+    directory: PathBuf,
+    guard: Child,
+    orders: Option<ChildStdin>,
+    pids: BufReader<ChildStdout>,
+    pid: Pid,
+}
+
+impl Redis {
+    /// One that has its data again after a kill: what it answered was written before.
+    pub(crate) async fn start() -> Self {
+        Self::start_with(&["--appendonly", "yes", "--appendfsync", "no"]).await
+    }
+
+    /// One with other settings.
+    pub(crate) async fn start_with(arguments: &[&str]) -> Self {
+        let directory = tempfile::Builder::new().prefix("stockgate-it-").tempdir().unwrap().keep();
+        let mut guard = Command::new("sh")
+            .args(["-c", GUARD, "guard"])
+            .arg(&directory)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .expect("sh is there; redis-server too, by `make test`");
+        let orders = guard.stdin.take();
+        let mut pids = BufReader::new(guard.stdout.take().unwrap());
+        let pid = read_pid(&mut pids);
+        let redis = Self { directory, guard, orders, pids, pid };
+        redis.answers().await;
+        redis
+    }
+
+    /// The one shared by all tests that do it no harm, each in a namespace of its own.
+    pub(crate) async fn shared() -> &'static Self {
+        static SHARED: OnceCell<Redis> = OnceCell::const_new();
+        SHARED.get_or_init(|| Self::start_with(&["--appendonly", "no"])).await
+    }
+
+    /// Where it is, for gateways.
+    pub(crate) fn url(&self) -> String {
+        format!("redis+unix://{}/redis.sock", self.directory.display())
+    }
+
+    /// A connection of the test's own.
+    pub(crate) async fn connection(&self) -> redis::aio::MultiplexedConnection {
+        let client = redis::Client::open(self.url()).unwrap();
+        client.get_multiplexed_async_connection().await.unwrap()
+    }
+
+    /// Stops it from doing anything, with all its connections open.
+    pub(crate) fn freeze(&self) {
+        kill(self.pid, Signal::SIGSTOP).unwrap();
+    }
+
+    /// Lets a frozen one go on.
+    pub(crate) fn thaw(&self) {
+        kill(self.pid, Signal::SIGCONT).unwrap();
+    }
+
+    /// Kills it, as a crash does.
+    pub(crate) async fn kill(&self) {
+        kill(self.pid, Signal::SIGKILL).unwrap();
+        let socket = self.directory.join("redis.sock");
+        eventually("redis is gone", UP_WITHIN, async || {
+            std::os::unix::net::UnixStream::connect(&socket).is_err().then_some(())
+        })
+        .await;
+    }
+
+    /// Throws the data of a killed one away.
+    pub(crate) fn lose_data(&self) {
+        std::fs::remove_dir_all(self.directory.join("appendonlydir")).unwrap();
+    }
+
+    /// Brings a killed one back, on the same socket.
+    pub(crate) async fn raise(&mut self) {
+        self.orders.as_mut().unwrap().write_all(b"again\n").unwrap();
+        self.pid = read_pid(&mut self.pids);
+        self.answers().await;
+    }
+
+    async fn answers(&self) {
+        let client = redis::Client::open(self.url()).unwrap();
+        eventually("redis answers", UP_WITHIN, async || {
+            let mut connection = client.get_multiplexed_async_connection().await.ok()?;
+            redis::cmd("PING").query_async::<()>(&mut connection).await.ok()
+        })
+        .await;
+    }
+}
+
+impl Drop for Redis {
+    fn drop(&mut self) {
+        drop(self.orders.take());
+        let _ = self.guard.wait();
+    }
+}
+
+fn read_pid(pids: &mut BufReader<ChildStdout>) -> Pid {
+    let mut line = String::new();
+    pids.read_line(&mut line).unwrap();
+    Pid::from_raw(line.trim().parse().unwrap_or_else(|_| panic!("no process id: {line:?}")))
+}
