@@ -16,7 +16,7 @@ pub(super) struct WhyArgs {
 /// Where a change came from.
 #[derive(Debug, Args)]
 pub(super) struct SourceArgs {
-    /// The channel it came from; it is not told about it
+    /// The channel it came from; it is not told about its own sales and holds
     #[arg(long, default_value = "", hide_default_value = true)]
     pub(super) channel: String,
 }

@@ -41,6 +41,8 @@ struct Lane {
     partition: Partition,
     passed: Option<EventId>,
     ahead: VecDeque<Event>,
+    /// The last entry read, whether or not anything of it was given.
+    read_to: Option<EntryId>,
     exhausted: bool,
 }
 
@@ -60,6 +62,7 @@ impl Store {
             partition,
             passed: position.iter().find(|id| id.partition == partition).copied(),
             ahead: VecDeque::new(),
+            read_to: None,
             exhausted: false,
         };
         let mut lanes: Vec<Lane> = partitions.into_iter().map(lane).collect();
@@ -102,13 +105,14 @@ impl Store {
 
     async fn read_ahead(&self, scope: &EventScope, lane: &mut Lane) -> Result<(), StoreError> {
         let passed = lane.passed;
-        let at = passed.map(|id| EntryId { ms: id.entry_ms, seq: id.entry_seq });
+        let at = lane.read_to.or(passed.map(|id| EntryId { ms: id.entry_ms, seq: id.entry_seq }));
         let (first, last) = match (scope.newest_first, at) {
             (false, Some(at)) => (at.max(scope.first), scope.last),
             (true, Some(at)) => (scope.first, at.min(scope.last)),
             (_, None) => (scope.first, scope.last),
         };
         let entries = self.entries(lane.partition, first, last, READ_ENTRIES, scope.newest_first).await?;
+        lane.read_to = entries.last().map(|entry| entry.id);
         lane.exhausted = entries.len() < READ_ENTRIES;
         for Entry { id, events } in entries {
             let Some(mut events) = events else {

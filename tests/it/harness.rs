@@ -1,0 +1,233 @@
+//! A shop per test: a store in a namespace of its own on the shared Redis, with a clock that is moved by hand.
+
+use std::{
+    collections::BTreeMap,
+    fmt::Write as _,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
+use stockgate::{
+    domain::{Answer, Applied, Level, Mutation, Partitions, Refusal},
+    store::{Clock, LinkSettings, Store, StoreError, StoreSettings, StoredLevel},
+};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+
+use crate::{
+    requests::{channel, set, sku},
+    server::Server,
+};
+
+/// Where every clock starts, in ms: the beginning of a window.
+pub(crate) const START_MS: i64 = 1_000_000_000;
+/// How long records live at least in these tests.
+pub(crate) const RETENTION_MS: i64 = 100_000;
+/// How long a claim keeps others away in these tests.
+pub(crate) const LEASE_MS: i64 = 30_000;
+
+/// A store, its clock and its Redis.
+pub(crate) struct Shop {
+    pub(crate) store: Store,
+    pub(crate) settings: StoreSettings,
+    pub(crate) clock: Arc<AtomicI64>,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+}
+
+/// Both partition counts every test must hold for.
+pub(crate) fn both() -> [Partitions; 2] {
+    [Partitions::ONE, Partitions::new(16).unwrap()]
+}
+
+impl Shop {
+    /// Opens a shop on the shared Redis.
+    pub(crate) async fn open(partitions: Partitions) -> Self {
+        Self::open_with(partitions, |_| {}).await
+    }
+
+    /// Opens a shop whose settings are changed first.
+    pub(crate) async fn open_with(partitions: Partitions, change: impl FnOnce(&mut StoreSettings)) -> Self {
+        static OPENED: AtomicU64 = AtomicU64::new(0);
+        let clock = Arc::new(AtomicI64::new(START_MS));
+        let mut settings = StoreSettings {
+            link: LinkSettings {
+                url: String::new(),
+                connect_timeout: Duration::from_secs(10),
+                response_timeout: Duration::from_secs(10),
+            },
+            namespace: format!("t{}", OPENED.fetch_add(1, Ordering::Relaxed)),
+            partitions,
+            retention: Duration::from_millis(RETENTION_MS.unsigned_abs()),
+            batch_max: 512,
+            lines_max: 2000,
+            queue_max: 4096,
+            pool_max: 8,
+            channels: vec![channel("web"), channel("app")],
+            own_sales_known: vec![channel("web"), channel("app")],
+            lease: Duration::from_millis(LEASE_MS.unsigned_abs()),
+            clock: Clock::Moved(Arc::clone(&clock)),
+        };
+        change(&mut settings);
+        if settings.link.url.is_empty() {
+            settings.link.url.clone_from(&Server::shared().url);
+        }
+        let shop = Self::again(settings, clock);
+        shop.store.prepare().await.unwrap();
+        shop
+    }
+
+    fn again(settings: StoreSettings, clock: Arc<AtomicI64>) -> Self {
+        let (tasks, stop) = (TaskTracker::new(), CancellationToken::new());
+        let store = Store::open(settings.clone(), &tasks, stop.clone()).unwrap();
+        Self { store, settings, clock, tasks, stop }
+    }
+
+    /// Another gateway on the same stock, by the same clock.
+    pub(crate) fn another_gateway(&self) -> Self {
+        Self::again(self.settings.clone(), Arc::clone(&self.clock))
+    }
+
+    /// Goes down as a gateway does: what is queued is answered, tasks are joined.
+    pub(crate) async fn close(self) {
+        self.stop.cancel();
+        self.tasks.close();
+        self.tasks.wait().await;
+    }
+
+    pub(crate) fn partitions(&self) -> Partitions {
+        self.settings.partitions
+    }
+
+    pub(crate) fn now_ms(&self) -> i64 {
+        self.clock.load(Ordering::SeqCst)
+    }
+
+    /// Moves time on.
+    pub(crate) fn pass(&self, ms: i64) {
+        self.clock.fetch_add(ms, Ordering::SeqCst);
+    }
+
+    /// Sets counts, one after the other.
+    pub(crate) async fn stock(&self, counts: &[(&str, i64)]) {
+        for (name, units) in counts {
+            self.applied(&set(&format!("stock {name}"), name, *units)).await;
+        }
+    }
+
+    pub(crate) async fn answer(&self, mutation: &Mutation) -> Answer {
+        self.store.mutate(mutation, None).await.unwrap_or_else(|fault| panic!("{mutation:?}: {fault}"))
+    }
+
+    /// Asks what must be carried out.
+    pub(crate) async fn applied(&self, mutation: &Mutation) -> Applied {
+        let answer = self.answer(mutation).await;
+        answer.result.unwrap_or_else(|refusal| panic!("{mutation:?}: {refusal:?}"))
+    }
+
+    /// Asks what must be refused.
+    pub(crate) async fn refused(&self, mutation: &Mutation) -> Refusal {
+        self.answer(mutation).await.result.expect_err("must be refused")
+    }
+
+    /// Asks what must fail.
+    pub(crate) async fn fault(&self, mutation: &Mutation) -> StoreError {
+        self.store.mutate(mutation, None).await.expect_err("must fail")
+    }
+
+    pub(crate) async fn level(&self, name: &str) -> Level {
+        match self.store.levels(&[sku(name)]).await.unwrap().remove(0) {
+            StoredLevel::Known { level, .. } => level,
+            other => panic!("{name}: {other:?}"),
+        }
+    }
+
+    /// On hand and held.
+    pub(crate) async fn units(&self, name: &str) -> (i64, i64) {
+        let level = self.level(name).await;
+        (level.on_hand, level.held)
+    }
+
+    /// A connection for what no store does.
+    pub(crate) async fn raw(&self) -> MultiplexedConnection {
+        self.store.connection().await.unwrap()
+    }
+
+    /// Runs one plain command.
+    pub(crate) async fn redis<T: redis::FromRedisValue>(&self, command: &mut redis::Cmd) -> T {
+        command.query_async(&mut self.raw().await).await.unwrap()
+    }
+
+    /// The whole name of a key of the partition a SKU lives in.
+    pub(crate) fn key(&self, name: &str, rest: &str) -> String {
+        format!("{}:{{p{}}}:{rest}", self.settings.namespace, self.partitions().of(&sku(name)))
+    }
+
+    /// Makes Redis forget every script of everybody.
+    pub(crate) async fn forget_scripts(&self) {
+        self.redis::<()>(redis::cmd("SCRIPT").arg("FLUSH")).await;
+    }
+
+    /// Everything in the namespace as text: one line per field, member or entry. Entry ids become `#0`, `#1`…, and a
+    /// fingerprint its rpc letter.
+    pub(crate) async fn dump(&self) -> String {
+        let prefix = format!("{}:{{", self.settings.namespace);
+        let mut keys: Vec<String> = self.redis(redis::cmd("KEYS").arg(format!("{prefix}*"))).await;
+        keys.sort();
+        let mut text = String::new();
+        let mut entry_ids = Vec::new();
+        for key in &keys {
+            let name = key[prefix.len()..].replacen('}', "", 1);
+            let kind: String = self.redis(redis::cmd("TYPE").arg(key)).await;
+            for line in self.dump_key(key, &name, &kind, &mut entry_ids).await {
+                writeln!(text, "{name} {line}").unwrap();
+            }
+        }
+        // The highest partition first: "15-…" ends in "5-…".
+        entry_ids.sort_by_key(|(partition, ..)| std::cmp::Reverse(*partition));
+        for (partition, id, index) in entry_ids {
+            text = text.replace(&format!("{partition}-{id}-"), &format!("{partition}-#{index}-"));
+        }
+        text
+    }
+
+    async fn dump_key(
+        &self,
+        key: &str,
+        name: &str,
+        kind: &str,
+        entry_ids: &mut Vec<(u16, String, usize)>,
+    ) -> Vec<String> {
+        match kind {
+            "hash" => {
+                let all: BTreeMap<String, String> = self.redis(redis::cmd("HGETALL").arg(key)).await;
+                let is_record = name.contains(":rec:");
+                let shown = |value: &str| match value.split_once(' ') {
+                    Some((fingerprint, answer)) if is_record => format!("{} {answer}", &fingerprint[..1]),
+                    _ => value.to_owned(),
+                };
+                all.iter().map(|(field, value)| format!("{field} = {}", shown(value))).collect()
+            }
+            "zset" => {
+                let all: Vec<(String, f64)> =
+                    self.redis(redis::cmd("ZRANGE").arg(key).arg(0).arg(-1).arg("WITHSCORES")).await;
+                all.iter().map(|(member, score)| format!("{member} = {score}")).collect()
+            }
+            "stream" => {
+                let all: StreamRangeReply = self.redis(redis::cmd("XRANGE").arg(key).arg("-").arg("+")).await;
+                let partition = name[1..].split(':').next().unwrap().parse().unwrap();
+                let mut shown = Vec::new();
+                for (index, entry) in all.ids.iter().enumerate() {
+                    let (at, mutations): (i64, String) = (entry.get("t").unwrap(), entry.get("e").unwrap());
+                    shown.push(format!("#{index} {at}: {}", mutations.replace('\n', " | ")));
+                    entry_ids.push((partition, entry.id.clone(), index));
+                }
+                shown
+            }
+            other => vec![format!("is a {other}")],
+        }
+    }
+}
