@@ -61,8 +61,8 @@ impl Rush {
                     let line = answer.into_inner().lines.remove(0);
                     let first = self.sold.lock().unwrap().insert(key.to_owned(), line.clone());
                     assert!(first.is_none_or(|first| first == line), "{key} got two answers");
-                    // Every fourth buyer did not hear it, and asks again, at another door.
-                    if first_door % 4 != 0 || attempt > first_door + doors.len() {
+                    // Every fourth order's answer is lost: it is sent again, to every door.
+                    if !first_door.is_multiple_of(4) || attempt > first_door + doors.len() {
                         return;
                     }
                 }

@@ -29,18 +29,18 @@ async fn a_receiver_down_for_ten_seconds_hears_the_newest_number_and_no_older_on
         .serve()
         .await;
     gateway.put(&[("a", 100), ("b", 100)]).await;
-    let mut sold = 0;
+    let mut sold = 0_u32;
     let is_over = async || (down_since.elapsed() >= REFUSES_FOR + UNAVAILABLE_FOR).then_some(());
     while is_over().await.is_none() {
         gateway.sell(&format!("k{sold}"), "a", 1).await;
         sold += 1;
         // The healthy one hears each change while the other is down.
         gateway.in_sync("healthy", "a").await;
-        let next = down_since + (REFUSES_FOR + UNAVAILABLE_FOR) * (sold as u32) / 20;
+        let next = down_since + (REFUSES_FOR + UNAVAILABLE_FOR) * sold / 20;
         eventually("the next sale", SOON, async || (Instant::now() >= next).then_some(())).await;
     }
     let level = gateway.level("a").await;
-    assert_eq!(level.on_hand, 100 - sold);
+    assert_eq!(level.on_hand, 100 - i64::from(sold));
     let status = gateway.told("sick", "a").await;
     assert!(!status.in_sync && status.attempts > 3, "{status:?}");
     assert!(status.last_error.contains("503"), "{status:?}");
