@@ -75,9 +75,7 @@ impl Setup {
     pub(crate) fn on(redis: &Redis) -> Self {
         let setup = Self::embedded();
         let namespace = setup.namespace.clone();
-        setup
-            .set(&format!("redis.url = {:?}", redis.url()))
-            .set(&format!("redis.namespace = {namespace:?}"))
+        setup.set(&format!("redis.url = {:?}", redis.url())).set(&format!("redis.namespace = {namespace:?}"))
     }
 
     /// A shop on the Redis the gateway starts itself.
@@ -230,7 +228,8 @@ impl Gateway {
 
     /// Asks for a page; answers the status and the body.
     pub(crate) async fn page(&self, path: &str) -> (u16, String) {
-        let (address, request) = (self.http, format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
+        let (address, request) =
+            (self.http, format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n"));
         let read = move || {
             let mut stream = TcpStream::connect(address).unwrap();
             stream.set_read_timeout(Some(SOON)).unwrap();

@@ -26,7 +26,10 @@ impl Complaints {
             .get_details_bad_request()
             .map(|request| request.field_violations.into_iter().map(|found| found.field).collect())
             .unwrap_or_default();
-        if status.code() != Code::InvalidArgument || named != [field] || reason(&status) != "MALFORMED_REQUEST" {
+        if status.code() != Code::InvalidArgument
+            || named != [field]
+            || reason(&status) != "MALFORMED_REQUEST"
+        {
             self.0.push(format!("{rpc}: {field}: {named:?} {status:?}"));
         }
     }

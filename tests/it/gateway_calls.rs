@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use stockgate::proto::{
-    DecrementRequest, Event, EventKind, EventOrder, Line, LineResult, ListEventsRequest, SetStockRequest, Stock,
-    SyncStatus, VerifyFinding, VerifyStockRequest, set_stock_request::Condition,
+    DecrementRequest, Event, EventKind, EventOrder, Line, LineResult, ListEventsRequest, SetStockRequest,
+    Stock, SyncStatus, VerifyFinding, VerifyStockRequest, set_stock_request::Condition,
 };
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
@@ -54,7 +54,10 @@ impl Gateway {
     /// Sets counts.
     pub(crate) async fn put(&self, counts: &[(&str, i64)]) {
         for (sku, quantity) in counts {
-            self.inventory().set_stock(count(&format!("put {sku} {quantity}"), sku, *quantity)).await.unwrap();
+            self.inventory()
+                .set_stock(count(&format!("put {sku} {quantity}"), sku, *quantity))
+                .await
+                .unwrap();
         }
     }
 

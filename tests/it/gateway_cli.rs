@@ -72,7 +72,10 @@ async fn a_hold_lives_and_ends_on_the_command_line() {
     let hold = reserved["hold"]["hold_id"].as_str().unwrap();
     assert_eq!(reserved["lines"][0]["available"], 6);
     let again = shop.json("holds reserve A=4 --ttl 5m --order-ref 17 --key r1").await;
-    assert_eq!((&again["replayed"], &again["hold"]["hold_id"]), (&Value::Bool(true), &reserved["hold"]["hold_id"]));
+    assert_eq!(
+        (&again["replayed"], &again["hold"]["hold_id"]),
+        (&Value::Bool(true), &reserved["hold"]["hold_id"])
+    );
     shop.json(&format!("holds extend {hold} --ttl 10m")).await;
     let part = shop.json(&format!("holds commit {hold} A=1 --keep-open")).await;
     assert_eq!((&part["hold"]["state"], &part["lines"][0]["on_hand"]), (&"held".into(), &9.into()));
@@ -146,6 +149,7 @@ async fn a_misspelt_setting_is_named_with_the_nearest() {
     assert_eq!((code, said.contains("propagation.lease")), (Some(2), true), "{said}");
 
     let setup = Setup::embedded();
-    let ran = run(&setup, "http://127.0.0.1:1", &format!("config check --config {}", setup.file().display())).await;
+    let ran =
+        run(&setup, "http://127.0.0.1:1", &format!("config check --config {}", setup.file().display())).await;
     assert_eq!((ran.code, ran.stdout.contains("the settings are fine")), (0, true), "{}", ran.stderr);
 }

@@ -3,8 +3,9 @@
 use std::collections::BTreeSet;
 
 use stockgate::proto::{
-    BatchGetStockRequest, DecrementRequest, ImportStockRequest, ImportStockResult, KeyOutcome, ListStockRequest,
-    ResolveKeyRequest, ResolveKeyResponse, SetStockRequest, VerifyOutcome, import_stock_request::Condition,
+    BatchGetStockRequest, DecrementRequest, ImportStockRequest, ImportStockResult, KeyOutcome,
+    ListStockRequest, ResolveKeyRequest, ResolveKeyResponse, SetStockRequest, VerifyOutcome,
+    import_stock_request::Condition,
 };
 use tonic::Code;
 use tonic_types::StatusExt as _;
@@ -33,7 +34,8 @@ async fn import(gateway: &Gateway, rows: Vec<ImportStockRequest>) -> Vec<ImportS
 async fn every_row_of_an_import_has_its_own_result() {
     let gateway = Setup::on(Redis::shared().await).serve().await;
     gateway.put(&[("known", 3)]).await;
-    let stale = ImportStockRequest { condition: Some(Condition::ExpectedVersion(7)), ..row("k4", "known", 9) };
+    let stale =
+        ImportStockRequest { condition: Some(Condition::ExpectedVersion(7)), ..row("k4", "known", 9) };
     let rows = vec![row("k1", "a", 10), row("k2", "a b", 5), stale, row("k3", "b", -1), row("k5", "c", 30)];
     let results = import(&gateway, rows.clone()).await;
     let skus: Vec<_> = results.iter().map(|result| result.sku.as_str()).collect();
@@ -42,7 +44,10 @@ async fn every_row_of_an_import_has_its_own_result() {
     let (ok, invalid) = (Code::Ok, Code::InvalidArgument);
     assert_eq!(codes, [ok, invalid, Code::Aborted, invalid, ok]);
     assert_eq!(results[2].reason, "VERSION_MISMATCH");
-    assert!(results[1].message.starts_with("sku ") && results[3].message.starts_with("quantity "), "{results:?}");
+    assert!(
+        results[1].message.starts_with("sku ") && results[3].message.starts_with("quantity "),
+        "{results:?}"
+    );
     let counts = [("a", 10), ("known", 3), ("c", 30)];
     for (sku, on_hand) in counts {
         assert_eq!(gateway.level(sku).await.on_hand, on_hand, "{sku}");
@@ -63,7 +68,8 @@ async fn an_import_has_an_end_and_a_walk_shows_all_of_it_once() {
     let rest = import(&gateway, vec![row("k10000", "sku-10000", 10_000)]).await;
     assert!(!rest[0].replayed, "one row too many was carried out");
 
-    let (mut seen, mut request) = (BTreeSet::new(), ListStockRequest { page_size: 900, ..Default::default() });
+    let (mut seen, mut request) =
+        (BTreeSet::new(), ListStockRequest { page_size: 900, ..Default::default() });
     loop {
         let page = gateway.inventory().list_stock(request.clone()).await.unwrap().into_inner();
         assert!(page.stocks.len() <= 900);
@@ -111,8 +117,7 @@ async fn wrong_and_broken_records_are_found_and_repaired() {
     gateway.sell("k2", "broken", 2).await;
     let key = format!("{}:{{p0}}:stock", setup.namespace);
     let mut connection = redis.connection().await;
-    let text: String =
-        redis::cmd("HGET").arg(&key).arg("wrong").query_async(&mut connection).await.unwrap();
+    let text: String = redis::cmd("HGET").arg(&key).arg("wrong").query_async(&mut connection).await.unwrap();
     let wrong = text.replacen("4 ", "400 ", 1);
     let mut write = redis::cmd("HSET");
     write.arg(&key).arg("wrong").arg(wrong).arg("broken").arg("x y z");

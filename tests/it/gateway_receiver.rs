@@ -171,7 +171,10 @@ fn believed(headers: &HeaderMap, body: &[u8]) -> Result<Vec<Heard>, String> {
         serde_json::Value::Array(events) => events,
         one => vec![one],
     };
-    events.iter().map(|event| change(event).ok_or_else(|| format!("not a change of stock: {event}"))).collect()
+    events
+        .iter()
+        .map(|event| change(event).ok_or_else(|| format!("not a change of stock: {event}")))
+        .collect()
 }
 
 fn change(event: &serde_json::Value) -> Option<Heard> {
