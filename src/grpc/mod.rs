@@ -18,11 +18,7 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{
-    net::TcpListener,
-    sync::{Semaphore, watch as latest},
-    time::timeout,
-};
+use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -34,7 +30,7 @@ use crate::{
         inventory_service_server::{InventoryServiceServer, SERVICE_NAME as INVENTORY_SERVICE},
         stock_service_server::{SERVICE_NAME as STOCK_SERVICE, StockServiceServer},
     },
-    store::Store,
+    store::{Store, Tail},
 };
 
 pub use channel::ChannelInfo;
@@ -106,11 +102,11 @@ pub async fn serve(
     stop: CancellationToken,
 ) -> Result<(), GrpcError> {
     let tasks = TaskTracker::new();
-    let (grown_sender, grown) = latest::channel(0);
-    tasks.spawn(store.clone().follow(grown_sender, stop.clone()));
+    let tail = Tail::default();
+    tasks.spawn(store.clone().follow(tail.clone(), stop.clone()));
     let watches = Watches {
         store: store.clone(),
-        grown,
+        tail,
         places: Arc::new(Semaphore::new(settings.watches_max)),
         places_max: settings.watches_max,
         tasks: tasks.clone(),

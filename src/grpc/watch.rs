@@ -15,7 +15,7 @@ use tonic::Status;
 use crate::{
     domain::{EventId, Partition, Sku},
     proto,
-    store::{EntryId, Store, StoreError, StoredLevel},
+    store::{EntryId, Store, StoreError, StoredLevel, Tail},
     telemetry,
 };
 
@@ -37,7 +37,7 @@ pub(super) type WatchStream = ReceiverStream<Result<proto::WatchStockResponse, S
 #[derive(Clone)]
 pub(super) struct Watches {
     pub(super) store: Store,
-    pub(super) grown: watch::Receiver<u64>,
+    pub(super) tail: Tail,
     pub(super) places: Arc<Semaphore>,
     pub(super) places_max: usize,
     pub(super) tasks: TaskTracker,
@@ -79,7 +79,7 @@ impl Watches {
             _place: place,
         };
         let snapshot = if resume_token.is_empty() { skus } else { Vec::new() };
-        let (grown, stop) = (self.grown.clone(), self.stop.clone());
+        let (grown, stop) = (self.tail.listen(), self.stop.clone());
         self.tasks.spawn(async move { watch.run(snapshot, grown, deadline, stop).await });
         Ok(ReceiverStream::new(responses))
     }

@@ -135,11 +135,11 @@ fn mutation_of(
 }
 
 /// Turns a range reply into entries, in its order.
-pub(super) fn entries(partition: Partition, reply: StreamRangeReply) -> Result<Vec<Entry>, StoreError> {
+fn entries(partition: Partition, reply: StreamRangeReply) -> Result<Vec<Entry>, StoreError> {
     reply.ids.into_iter().map(|stored| entry(partition, &stored)).collect()
 }
 
-pub(super) fn entry(partition: Partition, stored: &redis::streams::StreamId) -> Result<Entry, StoreError> {
+fn entry(partition: Partition, stored: &redis::streams::StreamId) -> Result<Entry, StoreError> {
     let id = EntryId::parse(&stored.id).ok_or_else(|| StoreError::Corrupt {
         script: "stream",
         detail: format!("entry id {:?} of partition {partition}", stored.id),

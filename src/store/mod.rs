@@ -3,6 +3,7 @@
 //! A mutation goes straight down: [`Store::mutate`] packs it (`encode`), the `committer` sends it with its neighbours as one
 //! `lua/transact.lua`, and `decode` reads its answer. Reads and propagation go beside the committer.
 
+mod changes;
 mod committer;
 mod decode;
 pub mod embedded;
@@ -17,6 +18,7 @@ mod levels;
 mod link;
 mod meta;
 mod propagation;
+mod reader;
 mod scripts;
 mod seed;
 mod settings;
@@ -24,13 +26,13 @@ mod sync;
 mod tail;
 mod verify;
 
-use std::{sync::Arc, time::Duration};
+use std::sync::Arc;
 
-use deadpool_redis::{Manager, Pool, PoolError, Runtime};
+use deadpool_redis::{Manager, Pool, Runtime};
 use redis::{AsyncConnectionConfig, FromRedisValue};
 use tokio::{
     sync::{mpsc, mpsc::error::TrySendError, oneshot},
-    time::{Instant, timeout, timeout_at},
+    time::{Instant, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -41,6 +43,7 @@ use encode::Operation;
 use keys::Keys;
 use link::Link;
 
+pub use changes::{Change, Delivery};
 pub use decode::Resolved;
 pub use error::StoreError;
 pub use events::{Entry, EntryId};
@@ -49,9 +52,10 @@ pub use holds::Swept;
 pub use levels::{StoredLevel, WalkPosition};
 pub use link::LinkSettings;
 pub use meta::PrepareError;
-pub use propagation::{Claim, Claimed, SettleOutcome, Settled, Settlement};
+pub use propagation::{Claim, Claimed, EventReader, SettleOutcome, Settled, Settlement};
 pub use settings::{Clock, StoreSettings};
 pub use sync::{ChannelCounts, SyncState};
+pub use tail::Tail;
 pub use verify::{Finding, FindingKind, VerifyReport};
 
 /// A cheap handle to the stock in Redis.
@@ -162,31 +166,6 @@ impl Store {
         match command.query_async(&mut connection.redis).await {
             Ok(value) => Ok(value),
             Err(error) => Err(self.inner.link.fault(&connection, error).await),
-        }
-    }
-
-    /// Runs a command that blocks up to `wait_ms`, on a connection of its own.
-    async fn query_blocking<T: FromRedisValue>(
-        &self,
-        command: &redis::Cmd,
-        wait_ms: u64,
-    ) -> Result<T, StoreError> {
-        let patience = Duration::from_millis(wait_ms) + self.inner.settings.link.response_timeout;
-        let mut connection = self.inner.blocking.get().await.map_err(|error| match error {
-            PoolError::Backend(source) => StoreError::Unavailable { source: Some(source) },
-            _ => StoreError::Unavailable { source: None },
-        })?;
-        match timeout(patience, command.query_async(&mut connection)).await {
-            Ok(Ok(value)) => Ok(value),
-            broken_or_late => {
-                // The connection may still be blocked, or be to a Redis that is gone: never back into the pool.
-                drop(deadpool_redis::Connection::take(connection));
-                let waited_ms = u64::try_from(patience.as_millis()).unwrap_or(u64::MAX);
-                match broken_or_late {
-                    Ok(Err(error)) => Err(self.inner.link.classify(error)),
-                    _ => Err(StoreError::NoAnswer { waited_ms }),
-                }
-            }
         }
     }
 }

@@ -2,14 +2,15 @@
 
 use std::collections::HashMap;
 
-use redis::{Value, streams::StreamReadReply};
+use redis::Value;
 
-use crate::domain::{ChannelId, DesiredState, Event, EventKind, Partition, PublishPolicy, Sku};
+use crate::domain::{ChannelId, DesiredState, EventKind, Partition, PublishPolicy, Sku};
 
 use super::{
-    Store, StoreError,
-    events::{self, Entry, EntryId},
+    EntryId, Store, StoreError,
+    changes::{self, Change, Delivery},
     levels::StoredLevel,
+    reader::Reader,
     scripts::{self, CLAIM_SCRIPT, FAN_OUT_SCRIPT, SETTLE_SCRIPT, Script},
 };
 
@@ -44,33 +45,29 @@ impl<'a> Marked<'a> {
         }
     }
 
-    fn new(event: &'a Event) -> Self {
+    fn new(change: &'a Change) -> Self {
         Self {
-            sku: &event.sku,
-            first_version: event.version,
-            last_version: event.version,
-            changed_ms: event.at_ms,
-            force: event.kind == EventKind::Refused,
-            source: known_to(event),
-            available_delta: event.on_hand_delta - event.held_delta,
+            sku: &change.sku,
+            first_version: change.version,
+            last_version: change.version,
+            changed_ms: change.at_ms,
+            force: change.kind == EventKind::Refused,
+            source: change.source.as_ref(),
+            available_delta: change.available_delta,
         }
     }
 
-    fn add(&mut self, event: &'a Event) {
+    fn add(&mut self, change: &'a Change) {
         // A version that is missing here is known to nobody: the source must be told like the others.
-        let is_next = event.version == self.last_version + 1;
-        if self.source != known_to(event) || !is_next {
+        let is_next = change.version == self.last_version + 1;
+        if self.source != change.source.as_ref() || !is_next {
             self.source = None;
         }
-        self.last_version = self.last_version.max(event.version);
-        self.changed_ms = self.changed_ms.min(event.at_ms);
-        self.force |= event.kind == EventKind::Refused;
-        self.available_delta += event.on_hand_delta - event.held_delta;
+        self.last_version = self.last_version.max(change.version);
+        self.changed_ms = self.changed_ms.min(change.at_ms);
+        self.force |= change.kind == EventKind::Refused;
+        self.available_delta += change.available_delta;
     }
-}
-
-fn known_to(event: &Event) -> Option<&ChannelId> {
-    event.channel.as_ref().filter(|_| event.kind.is_known_to_source())
 }
 
 /// One SKU leased to a worker, with what its channel should show.
@@ -145,6 +142,37 @@ pub enum Settled {
     Lost,
 }
 
+/// Reads the streams of all partitions as one consumer of the group, on a connection of its own.
+pub struct EventReader {
+    reader: Reader,
+    consumer: String,
+    partitions: Vec<Partition>,
+    keys: Vec<String>,
+}
+
+impl EventReader {
+    /// Waits up to `wait_ms` for new entries; each is given to one consumer only. After a fault, begin anew.
+    pub async fn next(
+        &mut self,
+        count: usize,
+        wait_ms: u64,
+    ) -> Result<Vec<(Partition, Vec<Delivery>)>, StoreError> {
+        let mut command = redis::cmd("XREADGROUP");
+        command.arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(count).arg("BLOCK").arg(wait_ms);
+        command.arg("STREAMS").arg(&self.keys);
+        for _ in &self.keys {
+            command.arg(">");
+        }
+        let mut found = Vec::new();
+        for (key, entries) in changes::streams(self.reader.query(&command, wait_ms).await?)? {
+            if let Some(index) = self.keys.iter().position(|known| *known == key) {
+                found.push((self.partitions[index], entries));
+            }
+        }
+        Ok(found)
+    }
+}
+
 impl Store {
     /// Makes the consumer group of every partition, from the beginning of the stream, where there is none.
     pub async fn ensure_group(&self) -> Result<(), StoreError> {
@@ -163,34 +191,11 @@ impl Store {
         Ok(())
     }
 
-    /// Waits up to `wait_ms` for new entries, on a connection of its own; each is given to one consumer only.
-    pub async fn next_entries(
-        &self,
-        consumer: &str,
-        count: usize,
-        wait_ms: u64,
-    ) -> Result<Vec<(Partition, Vec<Entry>)>, StoreError> {
-        let mut command = redis::cmd("XREADGROUP");
-        command.arg("GROUP").arg(GROUP).arg(consumer).arg("COUNT").arg(count).arg("BLOCK").arg(wait_ms);
-        command.arg("STREAMS");
+    /// Begins to read the streams as one consumer of the group.
+    pub async fn event_reader(&self, consumer: &str) -> Result<EventReader, StoreError> {
         let partitions: Vec<_> = self.partitions().all().collect();
-        for partition in &partitions {
-            command.arg(self.inner.keys.events(*partition));
-        }
-        for _ in &partitions {
-            command.arg(">");
-        }
-        let reply: Option<StreamReadReply> = self.query_blocking(&command, wait_ms).await?;
-        let mut found = Vec::new();
-        for stream in reply.map(|reply| reply.keys).unwrap_or_default() {
-            let partition =
-                partitions.iter().find(|partition| self.inner.keys.events(**partition) == stream.key);
-            if let Some(partition) = partition {
-                let read = stream.ids.iter().map(|stored| events::entry(*partition, stored));
-                found.push((*partition, read.collect::<Result<Vec<_>, _>>()?));
-            }
-        }
-        Ok(found)
+        let keys = partitions.iter().map(|partition| self.inner.keys.events(*partition)).collect();
+        Ok(EventReader { reader: self.reader().await?, consumer: consumer.to_owned(), partitions, keys })
     }
 
     /// Takes over entries another consumer read and never acknowledged; from `cursor` on, `None` at the end.
@@ -201,30 +206,30 @@ impl Store {
         idle_ms: u64,
         cursor: EntryId,
         count: usize,
-    ) -> Result<(Vec<Entry>, Option<EntryId>), StoreError> {
+    ) -> Result<(Vec<Delivery>, Option<EntryId>), StoreError> {
         let mut command = redis::cmd("XAUTOCLAIM");
         command.arg(self.inner.keys.events(partition)).arg(GROUP).arg(consumer).arg(idle_ms);
         command.arg(cursor.to_string()).arg("COUNT").arg(count);
-        let reply: redis::streams::StreamAutoClaimReply = self.query(&command).await?;
-        let next = EntryId::parse(&reply.next_stream_id).filter(|next| *next != EntryId::default());
-        let read = reply.claimed.iter().map(|stored| events::entry(partition, stored));
-        Ok((read.collect::<Result<Vec<_>, _>>()?, next))
+        // Redis adds the ids of deleted entries; none is ever deleted while it is pending.
+        let (next, entries, _deleted): (String, Value, Value) = self.query(&command).await?;
+        let next = EntryId::parse(&next).filter(|next| *next != EntryId::default());
+        Ok((changes::deliveries(entries)?, next))
     }
 
     /// Marks the SKUs of entries due on every channel and acknowledges the entries. Entries that do not parse are left
     /// unacknowledged, so that nothing of them is lost. Returns how many marks were set.
-    pub async fn fan_out(&self, partition: Partition, entries: &[Entry]) -> Result<u64, StoreError> {
+    pub async fn fan_out(&self, partition: Partition, entries: &[Delivery]) -> Result<u64, StoreError> {
         let parsed: Vec<_> =
-            entries.iter().filter_map(|entry| Some((entry.id, entry.events.as_ref()?))).collect();
+            entries.iter().filter_map(|entry| Some((entry.id, entry.changes.as_ref()?))).collect();
         let mut marked: Vec<Marked<'_>> = Vec::new();
         let mut place: HashMap<&Sku, usize> = HashMap::new();
-        let concerning = parsed.iter().flat_map(|(_, events)| events.iter());
-        for event in concerning.filter(|event| event.kind.concerns_channels()) {
-            match place.get(&event.sku) {
-                Some(index) => marked[*index].add(event),
+        let concerning = parsed.iter().flat_map(|(_, changes)| changes.iter());
+        for change in concerning.filter(|change| change.kind.concerns_channels()) {
+            match place.get(&change.sku) {
+                Some(index) => marked[*index].add(change),
                 None => {
-                    place.insert(&event.sku, marked.len());
-                    marked.push(Marked::new(event));
+                    place.insert(&change.sku, marked.len());
+                    marked.push(Marked::new(change));
                 }
             }
         }

@@ -129,7 +129,10 @@ pub(super) async fn load_all(connection: &mut impl ConnectionLike) -> RedisResul
 
 /// Sends one command. An error of Redis itself comes as a value from the client, and is made an error here.
 async fn ask(connection: &mut impl ConnectionLike, command: &redis::Cmd) -> RedisResult<Value> {
-    connection.req_packed_command(command).await.and_then(Value::extract_error)
+    match connection.req_packed_command(command).await? {
+        Value::ServerError(error) => Err(error.into()),
+        reply => Ok(reply),
+    }
 }
 
 /// A short picture of a reply, for errors.

@@ -79,6 +79,10 @@ pub fn spawn(
     let wakes: Vec<Arc<Notify>> = setups.iter().map(|_| Arc::new(Notify::new())).collect();
     let wake = Wake(wakes.iter().cloned().collect());
     tasks.spawn(sweeper::run(store.clone(), settings.clone(), stop.clone()));
+    if setups.is_empty() {
+        // Nobody is to be told: a channel that is added later is told about all stock by the seeder.
+        return;
+    }
     tasks.spawn(fan_out::run(store.clone(), settings.clone(), wake.clone(), stop.clone()));
     tasks.spawn(seeder::run(store.clone(), wake, stop.clone()));
     tasks.spawn(gauges::run(store.clone(), settings.clone(), stop.clone()));

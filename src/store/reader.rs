@@ -1,0 +1,54 @@
+//! Blocking reads, each on a connection of its own: on the shared one they would hold up every call. Taken from the pool
+//! once, and kept for as long as the reader reads.
+
+use std::time::Duration;
+
+use deadpool_redis::{Connection, PoolError};
+use redis::Value;
+use tokio::time::timeout;
+
+use super::{Store, StoreError};
+
+/// A connection that may block.
+pub(super) struct Reader {
+    store: Store,
+    /// None after a fault: the connection may still be blocked, or be to a Redis that is gone.
+    connection: Option<Connection>,
+}
+
+impl Store {
+    /// Takes a connection for blocking reads; waits at most the connect timeout for a free one.
+    pub(super) async fn reader(&self) -> Result<Reader, StoreError> {
+        let connection = self.inner.blocking.get().await.map_err(|error| match error {
+            PoolError::Backend(source) => StoreError::Unavailable { source: Some(source) },
+            _ => StoreError::Unavailable { source: None },
+        })?;
+        Ok(Reader { store: self.clone(), connection: Some(connection) })
+    }
+}
+
+impl Reader {
+    /// Runs a command that blocks up to `wait_ms`. After a fault the reader is of no more use.
+    pub(super) async fn query(&mut self, command: &redis::Cmd, wait_ms: u64) -> Result<Value, StoreError> {
+        let patience = Duration::from_millis(wait_ms) + self.store.inner.settings.link.response_timeout;
+        let gone = StoreError::Unavailable { source: None };
+        let connection = self.connection.as_mut().ok_or(gone)?;
+        let fault = match timeout(patience, command.query_async(connection)).await {
+            Ok(Ok(value)) => return Ok(value),
+            Ok(Err(error)) => self.store.inner.link.classify(error),
+            Err(_) => {
+                StoreError::NoAnswer { waited_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) }
+            }
+        };
+        // Never back into the pool.
+        self.connection.take().map(Connection::take);
+        Err(fault)
+    }
+}
+
+impl Drop for Reader {
+    /// A reader that is dropped in the middle of a read leaves a connection that is blocked: never back into the pool.
+    fn drop(&mut self) {
+        self.connection.take().map(Connection::take);
+    }
+}
