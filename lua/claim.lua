@@ -27,6 +27,8 @@ if given_now == '' then
   now = tonumber(time[1]) * 1000 + (micros - micros % 1000) / 1000
 end
 limit = tonumber(limit)
+reads.expect('ZCARD', due_key, lease_key, dirty_key)
+reads.expect('HLEN', work_key, stock_key)
 
 local skus = redis.call('ZRANGE', lease_key, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
 local abandoned = #skus
@@ -39,7 +41,6 @@ end
 local reply = { 'claimed', '' }
 if #skus > 0 then
   local work, levels = redis.call('HMGET', work_key, unpack(skus)), redis.call('HMGET', stock_key, unpack(skus))
-  redis.call('ZCARD', dirty_key)
   local lease_add, work_set, taken = {}, {}, {}
   for index, sku in ipairs(skus) do
     local attempts, last_error = string.match(work[index] or '', '^(%d+) %S+ %d+ %d+ (.*)$')

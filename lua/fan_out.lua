@@ -48,6 +48,13 @@ for index = 1, tonumber(take()) do
   skus[index] = items[index].sku
 end
 
+reads.expect('XLEN', keys[1])
+for index = 1, #channels do
+  local due_key, lease_key, dirty_key, work_key, sync_key = unpack(keys, 5 * index - 3, 5 * index + 1)
+  reads.expect('ZCARD', due_key, lease_key, dirty_key)
+  reads.expect('HLEN', work_key, sync_key)
+end
+
 local function mark(channel, base)
   local due_key, lease_key, dirty_key, work_key, sync_key = unpack(keys, base, base + 4)
   local due, lease = redis.call('ZMSCORE', due_key, unpack(skus)), redis.call('ZMSCORE', lease_key, unpack(skus))

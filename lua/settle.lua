@@ -48,10 +48,10 @@ for index = 1, tonumber(take()) do
   skus[index] = items[index].sku
 end
 
+reads.expect('ZCARD', due_key, lease_key, dirty_key)
+reads.expect('HLEN', work_key, sync_key, stock_key)
 local work, sync = redis.call('HMGET', work_key, unpack(skus)), redis.call('HMGET', sync_key, unpack(skus))
 local levels, dirty = redis.call('HMGET', stock_key, unpack(skus)), redis.call('ZMSCORE', dirty_key, unpack(skus))
-redis.call('ZCARD', due_key)
-redis.call('ZCARD', lease_key)
 
 local due_add, dirty_set, work_set, sync_set, done, released = {}, {}, {}, {}, {}, {}
 

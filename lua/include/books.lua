@@ -9,22 +9,10 @@ books.SWEEP_CHUNK = 64
 -- An overdue hold that cannot be ended, because a record is broken, is looked at again after this many ms.
 books.PARKED_MS = 60000
 
--- Reads, naming the key when it has the wrong type. Nothing was written yet, so nothing is half done.
-function books.call(command, key, ...)
-  local reply = redis.pcall(command, key, ...)
-  if type(reply) == 'table' and reply.err then
-    if string.find(reply.err, 'WRONGTYPE', 1, true) then
-      error({ err = 'WRONGTYPE key ' .. key .. ' does not hold what ' .. command .. ' needs' })
-    end
-    error(reply)
-  end
-  return reply
-end
-
 function books.read_fields(key, fields, take)
   for first = 1, #fields, books.CHUNK do
     local last = math.min(first + books.CHUNK - 1, #fields)
-    local values = books.call('HMGET', key, unpack(fields, first, last))
+    local values = reads.call('HMGET', key, unpack(fields, first, last))
     for index, value in ipairs(values) do take(fields[first + index - 1], value) end
   end
 end
@@ -63,7 +51,11 @@ function books.read_holds(batch, slot)
   local from = { slot.live_key, slot.ended_key, slot.ended_before_key }
   local wanted = slot.wanted_holds
   slot.wanted_holds = {}
-  if #wanted > 0 then books.call('ZCARD', slot.deadlines_key) end
+  if #wanted > 0 then
+    -- Where holds are written when they change or end, found there or not.
+    reads.expect('ZCARD', slot.deadlines_key)
+    reads.expect('HLEN', slot.ended_key)
+  end
   for place = 1, 3 do
     if #wanted == 0 then return end
     local absent = {}

@@ -55,13 +55,13 @@ local function read(batch)
         books.read_fields(key, slot.wanted_records, function(field, text)
           if text and not slot.records[field] then
             local fingerprint, stored = string.match(text, '^(%S+) (.*)$')
-            slot.records[field] = { fingerprint = fingerprint or '', answer = { text = stored or '' } }
+            slot.records[field] = { fingerprint = fingerprint, answer = { text = stored } }
           end
         end)
       end
     end
     books.read_holds(batch, slot)
-    books.call('XLEN', slot.events_key)
+    reads.expect('XLEN', slot.events_key)
   end
   for _, slot in ipairs(batch.order) do books.read_levels(slot) end
 end
@@ -70,6 +70,7 @@ end
 local function decide(batch, op)
   local slot = batch.slots[op.home]
   local found = op.field and slot.records[op.field]
+  if found and not found.fingerprint then return answer.undecided('broken record ' .. op.field) end
   if found and op.verb ~= 'k' then
     if found.fingerprint == op.fingerprint then return { replay = found.answer } end
     if found.fingerprint == '-' then return { text = 'burnt' } end

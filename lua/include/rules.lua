@@ -44,7 +44,7 @@ end
 
 -- Ends up to count overdue holds of one partition; answers how many it ended and how many it looked at.
 function rules.sweep(batch, slot, count)
-  local ids = books.call('ZRANGE', slot.deadlines_key, '-inf', batch.now, 'BYSCORE', 'LIMIT', slot.swept, count)
+  local ids = reads.call('ZRANGE', slot.deadlines_key, '-inf', batch.now, 'BYSCORE', 'LIMIT', slot.swept, count)
   slot.swept = slot.swept + #ids
   slot.swept_out = #ids < count
   for _, id in ipairs(ids) do books.want_hold(slot, id) end

@@ -5,7 +5,10 @@
 
 use std::{fmt::Write as _, sync::LazyLock};
 
-use redis::{ErrorKind, RedisResult, ServerErrorKind, Value, aio::ConnectionLike};
+use redis::{Arg, ErrorKind, RedisResult, ServerErrorKind, Value, aio::ConnectionLike};
+
+/// EVALSHA and the hash; the count of keys follows.
+const ARGUMENTS_BEFORE_KEYS: usize = 2;
 
 /// One script: its text and the hash Redis knows it by.
 pub(super) struct Script {
@@ -30,21 +33,37 @@ impl Script {
         command
     }
 
-    /// Runs a call; a Redis that forgot the script (restart, SCRIPT FLUSH, promotion) gets it again, once.
+    /// Runs a call; a Redis that forgot the script (restart, SCRIPT FLUSH, promotion) gets its text with the call, so that
+    /// it cannot be forgotten again in between.
     pub(super) async fn run(
         &self,
         connection: &mut impl ConnectionLike,
         command: &redis::Cmd,
     ) -> RedisResult<Value> {
-        match connection.req_packed_command(command).await {
+        match ask(connection, command).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                let mut load = redis::cmd("SCRIPT");
-                load.arg("LOAD").arg(&self.text);
-                connection.req_packed_command(&load).await?;
-                connection.req_packed_command(command).await
+                ask(connection, &self.with_text(command)).await
             }
             answer => answer,
         }
+    }
+
+    /// The same call as EVAL.
+    fn with_text(&self, command: &redis::Cmd) -> redis::Cmd {
+        let mut whole = redis::cmd("EVAL");
+        whole.arg(&self.text);
+        for argument in command.args_iter().skip(ARGUMENTS_BEFORE_KEYS) {
+            if let Arg::Simple(bytes) = argument {
+                whole.arg(bytes);
+            }
+        }
+        whole
+    }
+
+    async fn load(&self, connection: &mut impl ConnectionLike) -> RedisResult<()> {
+        let mut load = redis::cmd("SCRIPT");
+        load.arg("LOAD").arg(&self.text);
+        ask(connection, &load).await.map(drop)
     }
 }
 
@@ -52,9 +71,13 @@ macro_rules! include_lua {
     ($($path:literal),+ $(,)?) => { concat!($(include_str!(concat!("../../lua/", $path, ".lua")), "\n"),+) };
 }
 
+/// Ends the bindings of every script; `tests/it/tidy_lua.rs` checks it.
+const BINDINGS_END: &str = "-- end of bindings\n";
+
 const TRANSACT: &str = concat!(
     include_lua!(
         "transact",
+        "include/reads",
         "include/level",
         "include/hold",
         "include/books",
@@ -84,17 +107,26 @@ pub(super) static TRANSACT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::n
 pub(super) static TRANSACT_GIVING_SCRIPT: LazyLock<Script> =
     LazyLock::new(|| Script::new("transact", &TRANSACT.replacen("#!lua", "#!lua flags=allow-oom", 1)));
 
+/// Puts the checked reads where the bindings of a script end.
+fn with_reads(text: &str) -> String {
+    text.replacen(
+        BINDINGS_END,
+        concat!("-- end of bindings\n", include_str!("../../lua/include/reads.lua")),
+        1,
+    )
+}
+
 /// Marks the SKUs of stream entries due on every channel and acknowledges the entries.
 pub(super) static FAN_OUT_SCRIPT: LazyLock<Script> =
-    LazyLock::new(|| Script::new("fan_out", include_str!("../../lua/fan_out.lua")));
+    LazyLock::new(|| Script::new("fan_out", &with_reads(include_str!("../../lua/fan_out.lua"))));
 
 /// Leases what is due on a channel and reads its state now.
 pub(super) static CLAIM_SCRIPT: LazyLock<Script> =
-    LazyLock::new(|| Script::new("claim", include_str!("../../lua/claim.lua")));
+    LazyLock::new(|| Script::new("claim", &with_reads(include_str!("../../lua/claim.lua"))));
 
 /// Writes down what a channel answered.
 pub(super) static SETTLE_SCRIPT: LazyLock<Script> =
-    LazyLock::new(|| Script::new("settle", include_str!("../../lua/settle.lua")));
+    LazyLock::new(|| Script::new("settle", &with_reads(include_str!("../../lua/settle.lua"))));
 
 /// All scripts, to be loaded at start and walked through by tests.
 pub(super) fn all() -> [&'static Script; 5] {
@@ -104,11 +136,14 @@ pub(super) fn all() -> [&'static Script; 5] {
 /// Loads every script, so that the first calls do not have to.
 pub(super) async fn load_all(connection: &mut impl ConnectionLike) -> RedisResult<()> {
     for script in all() {
-        let mut load = redis::cmd("SCRIPT");
-        load.arg("LOAD").arg(&script.text);
-        connection.req_packed_command(&load).await?;
+        script.load(connection).await?;
     }
     Ok(())
+}
+
+/// Sends one command. An error of Redis itself comes as a value from the client, and is made an error here.
+async fn ask(connection: &mut impl ConnectionLike, command: &redis::Cmd) -> RedisResult<Value> {
+    connection.req_packed_command(command).await.and_then(Value::extract_error)
 }
 
 /// A short picture of a reply, for errors.

@@ -5,6 +5,9 @@
     reason = "a test that fails says where; what it calls besides #[test] functions too"
 )]
 
+mod batches;
+mod broken;
+mod counts;
 mod harness;
 mod holds;
 mod idempotency;
@@ -19,3 +22,5 @@ mod tidy;
 mod tidy_blank;
 mod tidy_floors;
 mod tidy_lua;
+mod verify;
+mod wrong_type;
