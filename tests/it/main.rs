@@ -13,6 +13,7 @@ mod holds;
 mod idempotency;
 mod model;
 mod model_holds;
+mod propagation_scripts;
 mod race;
 mod requests;
 mod server;
