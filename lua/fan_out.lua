@@ -73,7 +73,9 @@ local function mark(channel, base)
       dirty_add[#dirty_add + 1] = item.sku
       if lease[index] then
         local attempts, token, claimed, since, last_error = string.match(work[index] or '', '^(%d+) (%S+) (%d+) (%d+) (.*)$')
-        if attempts and since == '0' and (tonumber(claimed) < item.last or item.force) then
+        -- An entry adopted from a dead worker may be older than what was marked before it.
+        local is_oldest = since == '0' or item.changed_ms < (tonumber(since) or 0)
+        if attempts and is_oldest and (tonumber(claimed) < item.last or item.force) then
           work_set[#work_set + 1] = item.sku
           work_set[#work_set + 1] = attempts .. ' ' .. token .. ' ' .. claimed .. ' ' .. item.changed_ms .. ' ' .. last_error
         end

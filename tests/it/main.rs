@@ -14,6 +14,7 @@ mod idempotency;
 mod model;
 mod model_holds;
 mod propagation_scripts;
+mod propagation_story;
 mod race;
 mod requests;
 mod server;

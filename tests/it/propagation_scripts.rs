@@ -2,7 +2,7 @@
 
 use stockgate::{
     domain::{ChannelId, Mutation, Partition, PublishPolicy, SetCondition},
-    store::{ChannelCounts, Claim, SettleOutcome, Settled, Settlement, StoreError, SyncState},
+    store::{ChannelCounts, Claim, EntryId, SettleOutcome, Settled, Settlement, StoreError, SyncState},
 };
 
 use crate::{
@@ -114,13 +114,7 @@ async fn a_change_makes_a_sku_due_on_every_channel_and_many_changes_are_one_call
 #[tokio::test]
 async fn fanning_out_again_marks_nothing_that_is_confirmed() {
     let street = Street::in_sync(Shop::open(both()[0]).await).await;
-    let all = street.shop.store.entries(
-        street.home,
-        Default::default(),
-        stockgate::store::EntryId::END,
-        100,
-        false,
-    );
+    let all = street.shop.store.entries(street.home, EntryId::default(), EntryId::END, 100, false);
     let entries = all.await.unwrap();
     assert_eq!(street.shop.store.fan_out(street.home, &entries).await.unwrap(), 0);
     assert_eq!(street.counts(&street.web).await, ChannelCounts::default());
@@ -273,6 +267,26 @@ async fn what_moved_on_before_it_was_fanned_out_is_due_again_too() {
 }
 
 #[tokio::test]
+async fn an_older_change_adopted_during_a_push_counts_for_the_lag() {
+    for partitions in both() {
+        let street = Street::open(Shop::open(partitions).await).await;
+        let claim = street.claim(&street.web, "t").await;
+        let store = &street.shop.store;
+        street.shop.pass(10);
+        street.shop.answer(&restock("i1", &[("A", 1)])).await;
+        assert_eq!(store.next_entries("dead", 1000, 1).await.unwrap().len(), 1);
+        street.shop.pass(10);
+        street.change(&restock("i2", &[("A", 1)])).await;
+        let (adopted, _) = store.adopt_entries(street.home, "me", 0, EntryId::default(), 100).await.unwrap();
+        store.fan_out(street.home, &adopted).await.unwrap();
+        let settled = street.settle(&street.web, "t", &[applied(&claim, 0)]).await;
+        assert!(matches!(settled[..], [Settled::Moved { .. }]), "{settled:?}");
+        assert_eq!(street.state(&street.web).await.oldest_unconfirmed_ms, Some(START_MS + 10));
+        street.shop.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_lease_that_ran_out_goes_to_another_and_the_late_answer_is_lost() {
     for partitions in both() {
         let street = Street::open(Shop::open(partitions).await).await;
@@ -404,11 +418,11 @@ async fn entries_somebody_else_read_and_lost_are_adopted() {
         assert!(!street.is_due(&street.web).await);
         let store = &street.shop.store;
         let (adopted, next) =
-            store.adopt_entries(street.home, "me", 0, Default::default(), 100).await.unwrap();
+            store.adopt_entries(street.home, "me", 0, EntryId::default(), 100).await.unwrap();
         assert_eq!((adopted.len(), next), (1, None));
         store.fan_out(street.home, &adopted).await.unwrap();
         assert!(street.is_due(&street.web).await);
-        let (left, _) = store.adopt_entries(street.home, "me", 0, Default::default(), 100).await.unwrap();
+        let (left, _) = store.adopt_entries(street.home, "me", 0, EntryId::default(), 100).await.unwrap();
         assert!(left.is_empty(), "acknowledged with the marks");
         street.shop.close().await;
     }
