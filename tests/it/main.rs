@@ -17,6 +17,7 @@ mod propagation_scripts;
 mod propagation_story;
 mod race;
 mod requests;
+mod scripts;
 mod server;
 mod steps;
 mod story;

@@ -21,7 +21,7 @@ use crate::{
 
 const SKUS: [&str; 3] = ["A", "B", "C"];
 const CHANNELS: [&str; 2] = ["web", "app"];
-const STORIES: u32 = 400;
+const STORIES: u32 = 200;
 const STEPS_MAX: usize = 40;
 /// Rounds after which everything must have been told, when nothing fails any more.
 const ROUNDS_MAX: usize = 20;
