@@ -43,6 +43,8 @@ for index = 1, tonumber(take()) do
   skus[index] = items[index].sku
 end
 
+if #entries > 0 then server.call('XLEN', keys[1]) end
+
 -- A wrong key of one channel must not keep the others from being told.
 local function read(base)
   local due_key, lease_key, dirty_key, work_key, sync_key = unpack(keys, base, base + 4)
@@ -67,7 +69,9 @@ local function mark(channel, base, due, lease, work, sync)
       dirty_add[#dirty_add + 1] = item.sku
       if lease[index] then
         local attempts, token, claimed, since, last_error = string.match(work[index] or '', '^(%d+) (%S+) (%d+) (%d+) (.*)$')
-        if attempts and since == '0' and (tonumber(claimed) < item.last or item.force) then
+        -- An entry adopted from a dead worker may be older than what was marked before it.
+        local is_oldest = since == '0' or item.changed_ms < (tonumber(since) or 0)
+        if attempts and is_oldest and (tonumber(claimed) < item.last or item.force) then
           work_set[#work_set + 1] = item.sku
           work_set[#work_set + 1] = attempts .. ' ' .. token .. ' ' .. claimed .. ' ' .. item.changed_ms .. ' ' .. last_error
         end

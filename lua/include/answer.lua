@@ -27,7 +27,7 @@ function answer.text(one)
   for _, change in ipairs(one.changes) do
     local event = change.event or books.event_id(change.slot, change.index)
     if one.named then parts[#parts + 1] = change.sku .. ' ' .. change.quantity end
-    parts[#parts + 1] = change.on_hand .. ' ' .. change.held .. ' ' .. change.version .. ' ' .. event
+    parts[#parts + 1] = change.balance .. ' ' .. event
   end
   one.text = table.concat(parts, ' ') .. one.tail
   return one.text

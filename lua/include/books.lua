@@ -18,8 +18,8 @@ function books.record(slot, kind, cause, one, on_hand_delta, held_delta)
     log[#log + 1] = cause
     slot.log_cause = cause
   end
-  log[#log + 1] = kind .. ' ' .. one.sku .. ' ' .. on_hand_delta .. ' ' .. held_delta .. ' ' .. one.on_hand .. ' '
-    .. one.held .. ' ' .. one.version
+  one.balance = level.balance(one)
+  log[#log + 1] = kind .. ' ' .. one.sku .. ' ' .. on_hand_delta .. ' ' .. held_delta .. ' ' .. one.balance
   slot.log_count = slot.log_count + 1
   return slot.log_count - 1
 end
@@ -33,7 +33,7 @@ end
 
 -- Names a mutation of this run, once its entry is written: partition, entry, index.
 function books.event_id(slot, index)
-  return slot.number .. '-' .. slot.entry .. '-' .. index
+  return slot.entry_text .. index
 end
 
 -- Changes a level by deltas, with its version and event; answers the change.
@@ -43,13 +43,12 @@ function books.move(batch, line, kind, cause, on_hand_delta, held_delta, quantit
   one.on_hand = one.on_hand + on_hand_delta
   one.held = one.held + held_delta
   one.version = one.version + 1
-  one.updated = batch.now
+  one.updated = batch.now_text
   one.missing = nil
   one.index = books.record(slot, kind, cause, one, on_hand_delta, held_delta)
   books.touch(slot, one)
   return {
-    slot = slot, sku = one.sku, quantity = quantity, on_hand = one.on_hand, held = one.held, version = one.version,
-    index = one.index,
+    slot = slot, sku = one.sku, quantity = quantity, balance = one.balance, index = one.index,
   }
 end
 

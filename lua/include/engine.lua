@@ -31,6 +31,7 @@ end
 local function decide(batch, op)
   local slot = batch.slots[op.home]
   local found = op.field and slot.records[op.field]
+  if found and not found.fingerprint then return answer.undecided('broken record ' .. op.field) end
   if found and op.verb ~= 'k' then
     if found.fingerprint == op.fingerprint then return { replay = found.answer } end
     if found.fingerprint == '-' then return { text = 'burnt' } end
@@ -55,7 +56,7 @@ function engine.run(keys, argv)
   local current = (now - now % retention_ms) / retention_ms
   -- A clock that stepped back over a boundary stays in the newer window: its records must be found.
   if current ~= window and current ~= window - 1 then return { 'rotate', tostring(current) } end
-  local batch = { now = now, wide = take() == '1', slots = {}, order = {}, sweep_left = expiry.MAX }
+  local batch = { now = now, now_text = tostring(now), wide = take() == '1', slots = {}, order = {}, sweep_left = expiry.MAX }
   for position = 1, tonumber(take()) do
     local number = tonumber(take())
     batch.order[position] = slots.new(keys, position, number)
@@ -66,7 +67,7 @@ function engine.run(keys, argv)
   local given = {}
   for index, op in ipairs(ops) do given[index] = decide(batch, op) end
   writing.all(batch)
-  local reply = { 'done', tostring(now) }
+  local reply = { 'done', batch.now_text }
   for index, one in ipairs(given) do
     local text
     if one.replay then

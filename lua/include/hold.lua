@@ -1,5 +1,5 @@
 -- One hold, stored as "<state> <deadline, ms> <made, ms> <n> <partition sku reserved held committed>… <cause of its reserve>".
--- State: h held, c committed, l released, x expired. An ended hold keeps, as held, what went back at its end.
+-- State: h held, c committed, l released, x expired. An expired hold keeps, as held, what went back.
 local hold = {}
 
 -- Answers nil when the text does not parse.

@@ -21,6 +21,11 @@ function level.read(sku, text)
   }
 end
 
+-- "<on hand> <held> <version>" as level, event and answer all say it: printing a number costs more than anything else here.
+function level.balance(one)
+  return one.on_hand .. ' ' .. one.held .. ' ' .. one.version
+end
+
 function level.write(one)
-  return one.on_hand .. ' ' .. one.held .. ' ' .. one.version .. ' ' .. one.updated .. ' ' .. one.refused .. ' ' .. one.event
+  return (one.balance or level.balance(one)) .. ' ' .. one.updated .. ' ' .. one.refused .. ' ' .. one.event
 end

@@ -70,11 +70,12 @@ end
 function reading.all(batch)
   for _, slot in ipairs(batch.order) do
     for _, key in ipairs({ slot.records_key, slot.records_before_key }) do
-      if #slot.wanted_records > 0 then
+      -- The window before is empty most of the time, and counting it is cheaper than looking for every key in it.
+      if #slot.wanted_records > 0 and server.call('HLEN', key) > 0 then
         reading.fields(key, slot.wanted_records, function(field, text)
           if text and not slot.records[field] then
             local fingerprint, stored = string.match(text, '^(%S+) (.*)$')
-            slot.records[field] = { fingerprint = fingerprint or '', answer = { text = stored or '' } }
+            slot.records[field] = { fingerprint = fingerprint, answer = { text = stored } }
           end
         end)
       end

@@ -28,7 +28,8 @@ end
 function writing.all(batch)
   for _, slot in ipairs(batch.order) do
     if slot.log_count > 0 then
-      slot.entry = redis.call('XADD', slot.events_key, '*', 't', batch.now, 'e', table.concat(slot.log, '\n'))
+      local entry = redis.call('XADD', slot.events_key, '*', 't', batch.now_text, 'e', table.concat(slot.log, '\n'))
+      slot.entry_text = slot.number .. '-' .. entry .. '-'
     end
   end
   for _, slot in ipairs(batch.order) do

@@ -49,7 +49,8 @@ function commit.apply(batch, op)
     local back = op.keep_open and 0 or line.held - sold
     if sold + back > 0 then
       local kind = sold > 0 and 'c' or 'l'
-      changes[#changes + 1] = books.move(batch, line, kind, cause, -sold, -sold - back, sold)
+      -- Not -sold: Lua would write none sold as -0.
+      changes[#changes + 1] = books.move(batch, line, kind, cause, 0 - sold, 0 - sold - back, sold)
     end
     line.committed = line.committed + sold
     line.held = line.held - sold - back

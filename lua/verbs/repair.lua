@@ -19,13 +19,13 @@ function repair.apply(batch, op)
   if one.dirty or one.text ~= op.seen then return answer.undecided('busy') end
   local mended = {
     sku = one.sku, text = one.text, on_hand = op.on_hand, held = op.held, version = op.version,
-    updated = batch.now, refused = 0, event = '-',
+    updated = batch.now_text, refused = 0, event = '-',
   }
   slot.levels[one.sku] = mended
   mended.index = books.record(slot, 'p', op.cause, mended, 0, op.held_delta)
   books.touch(slot, mended)
   return { changes = { {
-    slot = slot, sku = one.sku, quantity = 0, on_hand = mended.on_hand, held = mended.held, version = mended.version,
+    slot = slot, sku = one.sku, quantity = 0, balance = level.balance(mended),
     index = mended.index,
   } }, tail = '', kept = false }
 end

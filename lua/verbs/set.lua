@@ -20,7 +20,7 @@ function set.apply(batch, op)
   if delta == 0 and not one.missing then
     -- Nothing changes, so there is no event to tell channels about; the answer names the one that made this version.
     return answer.ok({ {
-      slot = slot, sku = one.sku, quantity = 0, on_hand = one.on_hand, held = one.held, version = one.version,
+      slot = slot, sku = one.sku, quantity = 0, balance = level.balance(one),
       index = one.index, event = not one.index and one.event or nil,
     } }, ' 0')
   end

@@ -38,12 +38,14 @@ impl StoredLevel {
         let words: Vec<&str> = text.split(' ').collect();
         let [on_hand, held, version, updated_ms, refused, event] = words[..] else { return Self::Broken };
         let parsed = (|| {
-            let _: i64 = refused.parse().ok()?;
+            // As the script does: only on hand may be negative.
+            let natural = |word: &str| i64::try_from(word.parse::<u64>().ok()?).ok();
+            natural(refused)?;
             let level = Level {
                 on_hand: on_hand.parse().ok()?,
-                held: held.parse().ok()?,
-                version: version.parse().ok()?,
-                updated_ms: updated_ms.parse().ok()?,
+                held: natural(held)?,
+                version: natural(version)?,
+                updated_ms: natural(updated_ms)?,
             };
             Some((level, event.parse().ok()?))
         })();
@@ -153,7 +155,15 @@ mod tests {
         assert_eq!((level.on_hand, level.held, level.version, level.available()), (-3, 2, 7, -5));
         assert_eq!(event_id.to_string(), "0-1763700000000-0-1");
         assert_eq!(StoredLevel::read(None), StoredLevel::Unknown);
-        for bad in ["", "1 2 3", "1 2 3 4 5 6 7", "x 0 1 1 0 -", "1 0 1 1 y 0-1-0-0", "1 0 1 1 0 -"] {
+        for bad in [
+            "",
+            "1 2 3",
+            "1 2 3 4 5 6 7",
+            "5 -1 1 1 0 0-1-0-0",
+            "x 0 1 1 0 -",
+            "1 0 1 1 y 0-1-0-0",
+            "1 0 1 1 0 -",
+        ] {
             assert_eq!(StoredLevel::read(Some(bad)), StoredLevel::Broken, "{bad}");
         }
     }

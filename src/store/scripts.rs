@@ -5,7 +5,10 @@
 
 use std::{fmt::Write as _, sync::LazyLock};
 
-use redis::{ErrorKind, RedisResult, ServerErrorKind, Value, aio::ConnectionLike};
+use redis::{Arg, ErrorKind, RedisResult, ServerErrorKind, Value, aio::ConnectionLike};
+
+/// EVALSHA and the hash; the count of keys follows.
+const ARGUMENTS_BEFORE_KEYS: usize = 2;
 
 /// One script: its text and the hash Redis knows it by.
 pub(super) struct Script {
@@ -30,7 +33,8 @@ impl Script {
         command
     }
 
-    /// Runs a call; a Redis that forgot the script (restart, SCRIPT FLUSH, promotion) gets it again, once.
+    /// Runs a call; a Redis that forgot the script (restart, SCRIPT FLUSH, promotion) gets its text with the call, so that
+    /// it cannot be forgotten again in between.
     pub(super) async fn run(
         &self,
         connection: &mut impl ConnectionLike,
@@ -38,11 +42,22 @@ impl Script {
     ) -> RedisResult<Value> {
         match ask(connection, command).await {
             Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
-                self.load(connection).await?;
-                ask(connection, command).await
+                ask(connection, &self.with_text(command)).await
             }
             answer => answer,
         }
+    }
+
+    /// The same call as EVAL.
+    fn with_text(&self, command: &redis::Cmd) -> redis::Cmd {
+        let mut whole = redis::cmd("EVAL");
+        whole.arg(&self.text);
+        for argument in command.args_iter().skip(ARGUMENTS_BEFORE_KEYS) {
+            if let Arg::Simple(bytes) = argument {
+                whole.arg(bytes);
+            }
+        }
+        whole
     }
 
     async fn load(&self, connection: &mut impl ConnectionLike) -> RedisResult<()> {

@@ -13,7 +13,7 @@ use std::{
 use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
 use stockgate::{
     domain::{Answer, Applied, Level, Mutation, Partitions, Refusal},
-    store::{Clock, LinkSettings, Store, StoreError, StoreSettings, StoredLevel},
+    store::{Clock, EntryId, LinkSettings, Store, StoreError, StoreSettings, StoredLevel},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -120,6 +120,22 @@ impl Shop {
 
     pub(crate) async fn answer(&self, mutation: &Mutation) -> Answer {
         self.store.mutate(mutation, None).await.unwrap_or_else(|fault| panic!("{mutation:?}: {fault}"))
+    }
+
+    /// The same for a request made on the spot.
+    pub(crate) async fn answer_owned(&self, mutation: Mutation) -> Answer {
+        self.answer(&mutation).await
+    }
+
+    /// The most mutations one run of the script wrote into a stream.
+    pub(crate) async fn longest_run(&self) -> usize {
+        let mut longest = 0;
+        for partition in self.partitions().all() {
+            let all = self.store.entries(partition, EntryId::default(), EntryId::END, 10_000, false).await;
+            let counts = all.unwrap().into_iter().map(|entry| entry.events.unwrap().len());
+            longest = longest.max(counts.max().unwrap_or(0));
+        }
+        longest
     }
 
     /// Asks what must be carried out.

@@ -5,6 +5,9 @@
     reason = "a test that fails says where; what it calls besides #[test] functions too"
 )]
 
+mod batches;
+mod broken;
+mod counts;
 mod gateway;
 mod gateway_bad_input;
 mod gateway_calls;
@@ -22,8 +25,11 @@ mod holds;
 mod idempotency;
 mod model;
 mod model_holds;
+mod propagation_scripts;
+mod propagation_story;
 mod race;
 mod requests;
+mod scripts;
 mod server;
 mod steps;
 mod story;
@@ -31,3 +37,5 @@ mod tidy;
 mod tidy_blank;
 mod tidy_floors;
 mod tidy_lua;
+mod verify;
+mod wrong_type;

@@ -7,8 +7,9 @@ use std::{
 };
 
 /// Starts Redis and waits on its own input: when the pipe from this process closes, Redis and its files go.
+/// A blocking read ends at a tick of `hz`: 500, or empty reads would cost 100 ms.
 const GUARD: &str = r#"
-redis-server --port 0 --unixsocket "$1/redis.sock" --dir "$1" --save "" --appendonly no --databases 1 --logfile "" &
+redis-server --port 0 --unixsocket "$1/redis.sock" --dir "$1" --save "" --appendonly no --databases 1 --hz 500 --logfile "" &
 server=$!
 read -r _
 kill $server
