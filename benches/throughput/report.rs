@@ -10,7 +10,6 @@ use crate::{
     stock::Books,
 };
 
-const COMMAND: &str = "cargo bench --locked --bench throughput -- --write";
 /// What stands between these two lines of the page is replaced.
 const BEGIN: &str = "<!-- measured -->\n";
 const END: &str = "<!-- end of measured -->\n";
@@ -37,13 +36,23 @@ impl Report<'_> {
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Machine { cores, cpu, system, rustc, redis, date } = &self.machine;
-        writeln!(f, "{date}, `{COMMAND}`; {cores} cores {cpu}, {system}; {rustc}; {redis}.")?;
+        let command = command();
+        writeln!(f, "{date}, `{command}`; {cores} cores {cpu}, {system}; {rustc}; {redis}.")?;
         let Pace { warm_up, rounds, round } = &self.pace;
         writeln!(f, "{rounds} rounds of {round:?} each in turns, after a warm-up of {warm_up:?}.\n")?;
         write_speed(f, self.all)?;
         writeln!(f)?;
         write_cost(f, self.all)
     }
+}
+
+/// How this run was asked for.
+fn command() -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if arguments.is_empty() {
+        return "make bench".to_owned();
+    }
+    format!("cargo bench --bench throughput -- {}", arguments.join(" "))
 }
 
 fn write_speed(f: &mut fmt::Formatter<'_>, all: &[Measured]) -> fmt::Result {
