@@ -4,23 +4,26 @@
 --
 -- KEYS[1] due    zset  SKU by when it is to be told, ms
 -- KEYS[2] lease  zset  SKU by the end of its lease, ms
--- KEYS[3] work   hash  SKU -> "<attempts> <token or -> <version claimed> <changed since, ms or 0> <last error>"
--- KEYS[4] stock  hash  SKU -> level (include/level.lua)
+-- KEYS[3] dirty  zset  SKU by its oldest unconfirmed change, ms
+-- KEYS[4] work   hash  SKU -> "<attempts> <token or -> <version claimed> <changed since, ms or 0> <last error>"
+-- KEYS[5] stock  hash  SKU -> level (include/level.lua)
 --
 -- ARGV[1] now, ms    "" for the Redis clock
 -- ARGV[2] token      names this lease; no space
 -- ARGV[3] lease, ms  1 and up
 -- ARGV[4] limit      SKUs at most, 1 to 1,000
 --
--- Returns claimed <ms until there is more to do, or -1> <sku level text attempts>…: a level text "" is a SKU without stock record
+-- Returns claimed <ms until there is more to do, or -1> <sku level text attempts oldest-change ms>…: a level text "" is a SKU without stock record
 -- Emits   nothing
 -- Cost    O(limit × log due)
-local due_key, lease_key, work_key, stock_key = unpack(KEYS)
+local due_key, lease_key, dirty_key, work_key, stock_key = unpack(KEYS)
 local given_now, token, lease_ms, limit = unpack(ARGV)
 -- end of bindings
 
 local now = server.now_ms(given_now)
 limit = tonumber(limit)
+server.call('ZCARD', dirty_key)
+server.call('HLEN', work_key)
 
 local skus = server.call('ZRANGE', lease_key, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
 local abandoned = #skus
@@ -34,6 +37,7 @@ local reply = { 'claimed', '' }
 if #skus > 0 then
   local work, levels = server.call('HMGET', work_key, unpack(skus)), server.call('HMGET', stock_key, unpack(skus))
   server.call('ZCARD', due_key)
+  local dirty = server.call('ZMSCORE', dirty_key, unpack(skus))
   local lease_add, work_set, taken = {}, {}, {}
   for index, sku in ipairs(skus) do
     local attempts, last_error = string.match(work[index] or '', '^(%d+) %S+ %d+ %d+ (.*)$')
@@ -46,6 +50,7 @@ if #skus > 0 then
     reply[#reply + 1] = sku
     reply[#reply + 1] = levels[index] or ''
     reply[#reply + 1] = attempts or '0'
+    reply[#reply + 1] = dirty[index] or tostring(now)
   end
   redis.call('ZADD', lease_key, unpack(lease_add))
   redis.call('HSET', work_key, unpack(work_set))

@@ -75,7 +75,7 @@ impl<'a> CloudEvent<'a> {
             specversion: "1.0",
             kind: "stockgate.stock.changed.v1",
             source: "/stockgate",
-            id: format!("{channel}:{}:{}", escape(sku), item.version),
+            id: format!("{channel}:{}:{}:{}", escape(sku), item.version, item.unconfirmed_since_ms),
             subject: sku,
             time: Timestamp::from_millisecond(item.updated_ms).ok(),
             datacontenttype: "application/json",
@@ -114,6 +114,7 @@ mod tests {
             published: 12,
             version,
             updated_ms: 1_700_000_000_123,
+            unconfirmed_since_ms: 1_700_000_000_100,
             event_id: EventId {
                 partition: Partition(0),
                 entry_ms: 1_700_000_000_123,
@@ -128,7 +129,7 @@ mod tests {
     }
 
     const EVENT: &str = concat!(
-        r#"{"specversion":"1.0","type":"stockgate.stock.changed.v1","source":"/stockgate","id":"web:A%2E1:7","#,
+        r#"{"specversion":"1.0","type":"stockgate.stock.changed.v1","source":"/stockgate","id":"web:A%2E1:7:1700000000100","#,
         r#""subject":"A.1","time":"2023-11-14T22:13:20.123Z","datacontenttype":"application/json","#,
         r#""data":{"sku":"A.1","quantity":12,"paused":false,"version":7,"event_id":"0-1700000000123-0-3"}}"#
     );

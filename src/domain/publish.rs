@@ -48,6 +48,9 @@ pub struct DesiredState {
     pub version: i64,
     /// When that version came to be, in ms of the Redis clock.
     pub updated_ms: i64,
+    /// The oldest change the channel has not confirmed, in ms of the Redis clock: the same for every attempt, another when the
+    /// same version must be told once more.
+    pub unconfirmed_since_ms: i64,
     /// The event that made that version.
     pub event_id: super::EventId,
 }

@@ -298,20 +298,21 @@ impl Store {
         limit: usize,
     ) -> Result<Claim, StoreError> {
         let of = self.inner.keys.channel(partition, channel);
-        let keys = [of.due, of.lease, of.work, self.inner.keys.stock(partition)];
+        let keys = [of.due, of.lease, of.dirty, of.work, self.inner.keys.stock(partition)];
         let mut command = CLAIM_SCRIPT.call(keys.iter().map(String::as_str));
         command.arg(self.clock_argument()).arg(token).arg(self.lease_ms()).arg(limit);
         let reply = self.run_script(&CLAIM_SCRIPT, &command).await?;
         let bad = || corrupt(&CLAIM_SCRIPT, &reply);
         let [word, next_in_ms, rest @ ..] = &reply[..] else { return Err(bad()) };
-        if word != "claimed" || rest.len() % 3 != 0 {
+        if word != "claimed" || rest.len() % 4 != 0 {
             return Err(bad());
         }
         let next_in_ms: i64 = next_in_ms.parse().map_err(|_| bad())?;
         let mut claim = Claim { next_in_ms: u64::try_from(next_in_ms).ok(), ..Claim::default() };
-        for item in rest.chunks_exact(3) {
+        for item in rest.chunks_exact(4) {
             let sku = Sku::parse(&item[0]).map_err(|_| bad())?;
             let attempts = item[2].parse().map_err(|_| bad())?;
+            let unconfirmed_since_ms = item[3].parse().map_err(|_| bad())?;
             match StoredLevel::read(Some(&item[1])) {
                 StoredLevel::Known { level, event_id } => claim.items.push(Claimed {
                     desired: DesiredState {
@@ -319,6 +320,7 @@ impl Store {
                         published: policy.published(level.available()),
                         version: level.version,
                         updated_ms: level.updated_ms,
+                        unconfirmed_since_ms,
                         event_id,
                     },
                     attempts,

@@ -106,7 +106,7 @@ async fn a_redis_that_forgets_its_scripts_is_not_noticed() {
         let asked: Vec<_> = (0..5).map(|n| decrement(&format!("many {n}"), &[("A", 1)])).collect();
         join_all(asked.iter().map(|one| shop.applied(one))).await;
         shop.forget_scripts().await;
-        let read = shop.store.next_entries("me", 1000, 1000).await.unwrap();
+        let read = shop.read("me", 1000).await;
         for (partition, entries) in read {
             shop.forget_scripts().await;
             shop.store.fan_out(partition, &entries).await.unwrap();

@@ -12,8 +12,8 @@ use std::{
 
 use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
 use stockgate::{
-    domain::{Answer, Applied, Level, Mutation, Partitions, Refusal},
-    store::{Clock, EntryId, LinkSettings, Store, StoreError, StoreSettings, StoredLevel},
+    domain::{Answer, Applied, Level, Mutation, Partition, Partitions, Refusal},
+    store::{Clock, Delivery, EntryId, LinkSettings, Store, StoreError, StoreSettings, StoredLevel},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -173,6 +173,11 @@ impl Shop {
     }
 
     /// Runs one plain command.
+    /// Reads what nobody read before, as one consumer of the group.
+    pub(crate) async fn read(&self, consumer: &str, count: usize) -> Vec<(Partition, Vec<Delivery>)> {
+        self.store.event_reader(consumer).await.unwrap().next(count, 1).await.unwrap()
+    }
+
     pub(crate) async fn redis<T: redis::FromRedisValue>(&self, command: &mut redis::Cmd) -> T {
         command.query_async(&mut self.raw().await).await.unwrap()
     }

@@ -11,7 +11,7 @@ use proptest::{
 };
 use stockgate::{
     domain::{ChannelId, Event, EventKind, Mutation, Partition, Partitions, PublishPolicy, Sku},
-    store::{Claim, Entry, EntryId, SettleOutcome, Settled, Settlement, StoredLevel, SyncState},
+    store::{Claim, Delivery, EntryId, SettleOutcome, Settled, Settlement, StoredLevel, SyncState},
 };
 
 use crate::{
@@ -159,11 +159,11 @@ impl Telling {
         }
     }
 
-    async fn read(&self, consumer: &str) -> Vec<(Partition, Vec<Entry>)> {
-        self.shop.store.next_entries(consumer, 1000, 1).await.unwrap()
+    async fn read(&self, consumer: &str) -> Vec<(Partition, Vec<Delivery>)> {
+        self.shop.read(consumer, 1000).await
     }
 
-    async fn fan_out(&mut self, partition: Partition, entries: &[Entry]) {
+    async fn fan_out(&mut self, partition: Partition, entries: &[Delivery]) {
         self.shop.store.fan_out(partition, entries).await.unwrap();
         self.acknowledged.extend(entries.iter().map(|entry| (partition, entry.id)));
     }

@@ -115,6 +115,7 @@ fn state(sku: &str) -> DesiredState {
         published: 12,
         version: 7,
         updated_ms: 1_700_000_000_000,
+        unconfirmed_since_ms: 1_700_000_000_000,
         event_id: EventId { partition: Partition(0), entry_ms: 1_700_000_000_000, entry_seq: 0, index: 0 },
     }
 }
@@ -133,9 +134,9 @@ async fn a_receiver_verifies_the_call_with_either_key() {
     assert!(call.is_signed_by(&NEW_KEY) && call.is_signed_by(&OLD_KEY));
     assert!(!call.is_signed_by(&[3; 32]));
     assert_eq!(call.header("content-type"), "application/cloudevents+json");
-    assert_eq!(call.header("webhook-id"), "web:A%2E1:7");
+    assert_eq!(call.header("webhook-id"), "web:A%2E1:7:1700000000000");
     let event = call.json();
-    assert_eq!(event["id"], "web:A%2E1:7");
+    assert_eq!(event["id"], "web:A%2E1:7:1700000000000");
     assert_eq!(event["data"]["quantity"], 12);
     let age_s =
         Timestamp::now().as_second() - call.header("webhook-timestamp").parse::<i64>().expect("seconds");
