@@ -23,6 +23,11 @@ end
 -- To be called after the events are written.
 function answer.text(one)
   if one.text then return one.text end
+  if #one.changes == 1 and not one.named then
+    local change = one.changes[1]
+    one.text = 'ok 1 ' .. change.balance .. ' ' .. (change.event or books.event_id(change.slot, change.index)) .. one.tail
+    return one.text
+  end
   local parts = { 'ok ' .. #one.changes }
   for _, change in ipairs(one.changes) do
     local event = change.event or books.event_id(change.slot, change.index)

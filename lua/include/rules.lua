@@ -3,18 +3,21 @@ local rules = {}
 
 -- Broken, unknown and versioned lines, in this order of precedence; nil when all lines may go on.
 function rules.objection(batch, lines)
-  local unknown, versions = {}, {}
+  -- Tables only for what is wrong: a sale that goes through makes none.
+  local unknown, versions
   for _, line in ipairs(lines) do
     local one = books.level(batch, line)
     if one.broken then return answer.undecided('broken sku ' .. line.sku) end
     if one.missing then
+      unknown = unknown or {}
       unknown[#unknown + 1] = line.sku
     elseif line.expected and one.version ~= line.expected then
+      versions = versions or {}
       versions[#versions + 1] = line.sku .. ' ' .. line.expected .. ' ' .. one.version
     end
   end
-  if #unknown > 0 then return answer.list('unknown_sku', unknown) end
-  if #versions > 0 then return answer.list('version', versions) end
+  if unknown then return answer.list('unknown_sku', unknown) end
+  if versions then return answer.list('version', versions) end
   return nil
 end
 
@@ -27,12 +30,14 @@ function rules.overflow(batch, lines)
   return nil
 end
 
+-- nil when there are none.
 local function shortages(batch, lines)
-  local short = {}
+  local short
   for _, line in ipairs(lines) do
     local one = books.level(batch, line)
     local available = one.on_hand - one.held
     if available < line.quantity then
+      short = short or {}
       short[#short + 1] = line.sku .. ' ' .. line.quantity .. ' ' .. available
     end
   end
@@ -55,7 +60,7 @@ end
 -- nil when every line can be taken from what is available; overdue holds never refuse a sale.
 function rules.shortage(batch, op, lines)
   local short = shortages(batch, lines)
-  while #short > 0 do
+  while short do
     if not batch.wide then return answer.undecided('wide') end
     local found = expiry.sweep_anywhere(batch)
     if found == 'spent' then return answer.undecided('again') end
