@@ -12,10 +12,9 @@ is_there() {
 
 is_there && exit 0
 scripts/install.sh npm
-# Its install script only smooths the start; what is run here comes from the packages alone.
-npm ci --ignore-scripts --no-audit --no-fund
-# The lock pins the packages of Linux on x86-64 and arm64; elsewhere npm looks up the same version.
-is_there || npm install --no-save --no-package-lock --ignore-scripts --no-audit --no-fund "@bufbuild/buf@$version"
+# Its install script only smooths the start; what is run here comes from the packages alone. No lock file: it would have to name
+# the packages of every platform, and one package with an exact version needs none.
+npm install --no-save --no-package-lock --ignore-scripts --no-audit --no-fund "@bufbuild/buf@$version"
 is_there || {
     echo "install_buf: buf $version does not run on $(uname -sm): see https://buf.build/docs/cli/installation" >&2
     exit 1
