@@ -163,7 +163,7 @@ pub struct HoldLine {
     pub sku: Sku,
     /// Units reserved at first.
     pub reserved: i64,
-    /// Units still promised; of an ended hold, the units that went back at its end.
+    /// Units still promised; of an expired hold, the units that went back.
     pub held: i64,
     /// Units sold by commits.
     pub committed: i64,
