@@ -20,8 +20,9 @@ function books.record(slot, kind, cause, one, on_hand_delta, held_delta)
   end
   one.balance = level.balance(one)
   log[#log + 1] = kind .. ' ' .. one.sku .. ' ' .. on_hand_delta .. ' ' .. held_delta .. ' ' .. one.balance
-  slot.log_count = slot.log_count + 1
-  return slot.log_count - 1
+  local index = slot.log_count
+  slot.log_count = index + 1
+  return index
 end
 
 function books.touch(slot, one)
@@ -36,8 +37,8 @@ function books.event_id(slot, index)
   return slot.entry_text .. index
 end
 
--- Changes a level by deltas, with its version and event; answers the change.
-function books.move(batch, line, kind, cause, on_hand_delta, held_delta, quantity)
+-- Changes a level by deltas, with its version and event; answers its partition and the level.
+function books.move(batch, line, kind, cause, on_hand_delta, held_delta)
   local slot = batch.slots[line.number]
   local one = slot.levels[line.sku]
   one.on_hand = one.on_hand + on_hand_delta
@@ -47,9 +48,19 @@ function books.move(batch, line, kind, cause, on_hand_delta, held_delta, quantit
   one.missing = nil
   one.index = books.record(slot, kind, cause, one, on_hand_delta, held_delta)
   books.touch(slot, one)
-  return {
-    slot = slot, sku = one.sku, quantity = quantity, balance = one.balance, index = one.index,
-  }
+  return slot, one
+end
+
+-- The same for a line of a request, which becomes the change it made: it is nobody else's, so it may be written on.
+function books.move_own(batch, line, kind, cause, on_hand_delta, held_delta)
+  local slot, one = books.move(batch, line, kind, cause, on_hand_delta, held_delta)
+  line.slot, line.balance, line.index = slot, one.balance, one.index
+end
+
+-- The same for a line of a hold: answers the change, of so many units.
+function books.move_held(batch, line, kind, cause, on_hand_delta, held_delta, quantity)
+  local slot, one = books.move(batch, line, kind, cause, on_hand_delta, held_delta)
+  return { slot = slot, sku = one.sku, quantity = quantity, balance = one.balance, index = one.index }
 end
 
 function books.touch_hold(slot, one)

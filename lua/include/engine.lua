@@ -11,7 +11,11 @@ local HAS_CAUSE = { d = true, i = true, r = true, c = true, l = true, e = true, 
 local function parse(batch, take)
   local ops = {}
   for index = 1, tonumber(take()) do
-    local op = { verb = take(), home = tonumber(take()) }
+    -- All fields at once: a table that grows costs more than one that is made whole.
+    local op = {
+      verb = take(), home = batch.numbers[take()], field = false, fingerprint = false, cause = false, source = false,
+      lines = false,
+    }
     local slot = batch.slots[op.home]
     if HAS_CAUSE[op.verb] or op.verb == 'k' then
       op.field = take()
@@ -33,15 +37,15 @@ local function decide(batch, op)
   local found = op.field and slot.records[op.field]
   if found and not found.fingerprint then return answer.undecided('broken record ' .. op.field) end
   if found and op.verb ~= 'k' then
-    if found.fingerprint == op.fingerprint then return { replay = found.answer } end
+    if found.fingerprint == op.fingerprint then return { replay = found } end
     if found.fingerprint == '-' then return { text = 'burnt' } end
     return { text = 'conflict ' .. found.fingerprint }
   end
   local given = VERBS[op.verb].apply(batch, op, found)
   if given.kept and op.field then
-    local record = { field = op.field, fingerprint = op.fingerprint or '-', answer = given }
-    slot.records[op.field] = record
-    slot.new_records[#slot.new_records + 1] = record
+    given.field, given.fingerprint = op.field, op.fingerprint or '-'
+    slot.records[op.field] = given
+    slot.new_records[#slot.new_records + 1] = given
   end
   return given
 end
@@ -56,9 +60,11 @@ function engine.run(keys, argv)
   local current = (now - now % retention_ms) / retention_ms
   -- A clock that stepped back over a boundary stays in the newer window: its records must be found.
   if current ~= window and current ~= window - 1 then return { 'rotate', tostring(current) } end
-  local batch = { now = now, now_text = tostring(now), wide = take() == '1', slots = {}, order = {}, sweep_left = expiry.MAX }
+  local batch = { now = now, now_text = tostring(now), wide = take() == '1', slots = {}, order = {}, numbers = {}, sweep_left = expiry.MAX }
   for position = 1, tonumber(take()) do
-    local number = tonumber(take())
+    local name = take()
+    local number = tonumber(name)
+    batch.numbers[name] = number
     batch.order[position] = slots.new(keys, position, number)
     batch.slots[number] = batch.order[position]
   end
@@ -73,7 +79,7 @@ function engine.run(keys, argv)
     if one.replay then
       text = 'replayed ' .. answer.text(one.replay)
     elseif one.found then
-      text = 'found ' .. one.found.fingerprint .. ' ' .. answer.text(one.found.answer)
+      text = 'found ' .. one.found.fingerprint .. ' ' .. answer.text(one.found)
     else
       text = answer.text(one)
     end

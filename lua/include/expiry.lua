@@ -19,7 +19,7 @@ function expiry.expire(batch, slot, one)
   for _, line in ipairs(one.lines) do
     local current = books.level(batch, line)
     if line.held > 0 and not current.broken and not current.missing then
-      books.move(batch, line, 'x', one.cause, 0, -line.held, line.held)
+      books.move(batch, line, 'x', one.cause, 0, -line.held)
       books.touch_hold(slot, one)
       if broken then line.held = 0 end
     end

@@ -5,9 +5,12 @@ local lines = {}
 function lines.versioned(batch, take)
   local all = {}
   for index = 1, tonumber(take()) do
-    local line = { number = tonumber(take()), sku = take(), quantity = tonumber(take()), expected = tonumber(take()) }
-    reading.want_level(batch.slots[line.number], line.sku)
-    all[index] = line
+    local number, sku, quantity, expected = batch.numbers[take()], take(), take(), take()
+    all[index] = {
+      number = number, sku = sku, quantity = tonumber(quantity), expected = expected ~= '' and tonumber(expected) or nil,
+      slot = false, balance = false, index = false,
+    }
+    reading.want_level(batch.slots[number], sku)
   end
   return all
 end

@@ -8,7 +8,7 @@ function reading.fields(key, fields, take)
   for first = 1, #fields, reading.CHUNK do
     local last = math.min(first + reading.CHUNK - 1, #fields)
     local values = server.call('HMGET', key, unpack(fields, first, last))
-    for index, value in ipairs(values) do take(fields[first + index - 1], value) end
+    for index = first, last do take(fields[index], values[index - first + 1]) end
   end
 end
 
@@ -75,7 +75,7 @@ function reading.all(batch)
         reading.fields(key, slot.wanted_records, function(field, text)
           if text and not slot.records[field] then
             local fingerprint, stored = string.match(text, '^(%S+) (.*)$')
-            slot.records[field] = { fingerprint = fingerprint, answer = { text = stored } }
+            slot.records[field] = { fingerprint = fingerprint, text = stored }
           end
         end)
       end

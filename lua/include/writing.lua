@@ -40,7 +40,7 @@ function writing.all(batch)
     end
     for index, record in ipairs(slot.new_records) do
       records[2 * index - 1] = record.field
-      records[2 * index] = record.fingerprint .. ' ' .. answer.text(record.answer)
+      records[2 * index] = record.fingerprint .. ' ' .. answer.text(record)
     end
     books.write_pairs(slot.stock, levels)
     books.write_pairs(slot.records_key, records)

@@ -14,5 +14,6 @@ function adjust.apply(batch, op)
   if line.quantity < 0 and one.on_hand + line.quantity < 0 then
     return answer.list('insufficient', { line.sku .. ' ' .. -line.quantity .. ' ' .. one.on_hand })
   end
-  return answer.ok({ books.move(batch, line, 'a', op.cause, line.quantity, 0, line.quantity) })
+  books.move_own(batch, line, 'a', op.cause, line.quantity, 0)
+  return answer.ok(op.lines)
 end

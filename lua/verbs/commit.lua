@@ -25,7 +25,7 @@ local function reacquire(batch, op, one)
   local changes = {}
   for index, line in ipairs(wanted) do
     line.of.committed = line.of.committed + line.quantity
-    changes[index] = books.move(batch, line, 'c', op.cause .. ' ' .. one.cause, -line.quantity, 0, line.quantity)
+    changes[index] = books.move_held(batch, line, 'c', op.cause .. ' ' .. one.cause, -line.quantity, 0, line.quantity)
   end
   for _, line in ipairs(one.lines) do line.held = 0 end
   one.state = 'c'
@@ -50,7 +50,7 @@ function commit.apply(batch, op)
     if sold + back > 0 then
       local kind = sold > 0 and 'c' or 'l'
       -- Not -sold: Lua would write none sold as -0.
-      changes[#changes + 1] = books.move(batch, line, kind, cause, 0 - sold, 0 - sold - back, sold)
+      changes[#changes + 1] = books.move_held(batch, line, kind, cause, 0 - sold, 0 - sold - back, sold)
     end
     line.committed = line.committed + sold
     line.held = line.held - sold - back

@@ -9,9 +9,8 @@ end
 function decrement.apply(batch, op)
   local refused = rules.objection(batch, op.lines) or rules.shortage(batch, op, op.lines)
   if refused then return refused end
-  local changes = {}
-  for index, line in ipairs(op.lines) do
-    changes[index] = books.move(batch, line, 'd', op.cause, -line.quantity, 0, line.quantity)
+  for _, line in ipairs(op.lines) do
+    books.move_own(batch, line, 'd', op.cause, -line.quantity, 0)
   end
-  return answer.ok(changes)
+  return answer.ok(op.lines)
 end

@@ -28,7 +28,7 @@ function release.apply(batch, op)
   local changes, left, sold = {}, 0, 0
   for _, line in ipairs(one.lines) do
     local back = chosen[line.sku] or 0
-    if back > 0 then changes[#changes + 1] = books.move(batch, line, 'l', cause, 0, -back, back) end
+    if back > 0 then changes[#changes + 1] = books.move_held(batch, line, 'l', cause, 0, -back, back) end
     line.held = line.held - back
     left = left + line.held
     sold = sold + line.committed

@@ -25,13 +25,12 @@ function reserve.apply(batch, op)
   local one = {
     id = op.hold, state = 'h', deadline = batch.now + op.ttl_ms, made = batch.now, lines = {}, cause = op.cause,
   }
-  local changes = {}
   for index, line in ipairs(op.lines) do
-    changes[index] = books.move(batch, line, 'r', op.cause, 0, line.quantity, line.quantity)
+    books.move_own(batch, line, 'r', op.cause, 0, line.quantity)
     one.lines[index] =
       { number = line.number, sku = line.sku, reserved = line.quantity, held = line.quantity, committed = 0 }
   end
   slot.holds[op.hold] = one
   books.touch_hold(slot, one)
-  return answer.ok(changes, ' ' .. one.id .. ' ' .. one.deadline)
+  return answer.ok(op.lines, ' ' .. one.id .. ' ' .. one.deadline)
 end

@@ -8,9 +8,8 @@ end
 function restock.apply(batch, op)
   local refused = rules.objection(batch, op.lines) or rules.overflow(batch, op.lines)
   if refused then return refused end
-  local changes = {}
-  for index, line in ipairs(op.lines) do
-    changes[index] = books.move(batch, line, 'i', op.cause, line.quantity, 0, line.quantity)
+  for _, line in ipairs(op.lines) do
+    books.move_own(batch, line, 'i', op.cause, line.quantity, 0)
   end
-  return answer.ok(changes)
+  return answer.ok(op.lines)
 end

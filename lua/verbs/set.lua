@@ -24,5 +24,6 @@ function set.apply(batch, op)
       index = one.index, event = not one.index and one.event or nil,
     } }, ' 0')
   end
-  return answer.ok({ books.move(batch, line, 's', op.cause, delta, 0, delta) }, ' ' .. delta)
+  books.move_own(batch, line, 's', op.cause, delta, 0)
+  return answer.ok(op.lines, ' ' .. delta)
 end
