@@ -1,10 +1,19 @@
 //! Group commit: what concurrent calls want while a script is on its way goes together in the next one. No timer, no added
 //! wait: an idle committer sends a lone call at once.
 //!
-//! One task owns the queue of one atomic domain (without cluster: all partitions). At most one script is in flight, so the
-//! order of calls is the order of scripts.
+//! One task owns the queue of one atomic domain (without cluster: all partitions). A second script follows the first on the
+//! same connection when enough calls wait for it, so that Redis does not idle while the answers of the first are handed out.
 
-use std::{collections::VecDeque, sync::Arc, time::Instant};
+use std::{
+    collections::VecDeque,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+    time::Instant,
+};
+
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use redis::Value;
@@ -26,6 +35,10 @@ use super::{
 
 /// How often one call is sent again because overdue holds may still free stock: 256 holds are ended each time.
 const ROUNDS_MAX: u32 = 256;
+/// Scripts on their way at most.
+const IN_FLIGHT_MAX: usize = 2;
+/// A second script goes only when so many calls wait for it: small ones cost Redis more per call.
+const OVERLAP_CALLS_MIN: usize = 16;
 /// How often a batch follows the script into another window; a second time means a clock jumped between two tries.
 const ROTATIONS_MAX: u32 = 3;
 
@@ -45,7 +58,8 @@ pub(super) struct Committer {
     pub(super) clock: Clock,
     pub(super) batch_max: usize,
     pub(super) lines_max: usize,
-    pub(super) window: i64,
+    /// The window of the Redis clock, as the script last said.
+    pub(super) window: AtomicI64,
     pub(super) meters: Meters,
 }
 
@@ -70,32 +84,36 @@ impl Meters {
 
 impl Committer {
     /// Serves until told to stop; then answers what is still queued, and ends.
-    pub(super) async fn run(mut self, mut queue: mpsc::Receiver<Call>, stop: CancellationToken) {
+    pub(super) async fn run(self, mut queue: mpsc::Receiver<Call>, stop: CancellationToken) {
         let mut waiting: VecDeque<Call> = VecDeque::new();
+        let mut in_flight = FuturesUnordered::new();
+        let mut is_open = true;
         loop {
             if stop.is_cancelled() {
                 // Senders get an error from now on; what was accepted is still sent.
                 queue.close();
             }
-            if waiting.is_empty() {
-                let next = tokio::select! {
-                    next = queue.recv() => next,
-                    () = stop.cancelled(), if !queue.is_closed() => continue,
-                };
-                let Some(call) = next else { return };
-                waiting.push_back(call);
-            }
             while waiting.len() < self.batch_max {
                 let Ok(call) = queue.try_recv() else { break };
                 waiting.push_back(call);
             }
-            let batch = self.take_batch(&mut waiting);
-            if batch.is_empty() {
-                continue;
+            while may_send(in_flight.len(), waiting.len()) {
+                let batch = self.take_batch(&mut waiting);
+                if !batch.is_empty() {
+                    in_flight.push(self.send(batch));
+                }
             }
             self.meters.queue_calls.set(gauge_value(queue.len() + waiting.len()));
-            for call in self.send(batch).await {
-                waiting.push_back(call);
+            if !is_open && waiting.is_empty() && in_flight.is_empty() {
+                return;
+            }
+            tokio::select! {
+                Some(again) = in_flight.next() => waiting.extend(again),
+                next = queue.recv(), if is_open && waiting.len() < self.batch_max => match next {
+                    Some(call) => waiting.push_back(call),
+                    None => is_open = false,
+                },
+                () = stop.cancelled(), if !queue.is_closed() => {}
             }
         }
     }
@@ -119,7 +137,7 @@ impl Committer {
     }
 
     /// Sends one batch and answers its calls; returns those that must go again.
-    async fn send(&mut self, batch: Vec<Call>) -> Vec<Call> {
+    async fn send(&self, batch: Vec<Call>) -> Vec<Call> {
         match self.execute(&batch, &TRANSACT_SCRIPT).await {
             Ok(answers) => self.answer(batch, answers),
             Err(StoreError::OutOfMemory) => self.send_giving(batch).await,
@@ -128,7 +146,7 @@ impl Committer {
     }
 
     /// Over maxmemory, calls that give stock back still go; the others are told.
-    async fn send_giving(&mut self, batch: Vec<Call>) -> Vec<Call> {
+    async fn send_giving(&self, batch: Vec<Call>) -> Vec<Call> {
         let (giving, taking): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|call| call.operation.gives_back);
         refuse_all(taking, &StoreError::OutOfMemory);
@@ -173,7 +191,7 @@ impl Committer {
     }
 
     /// Runs the script over a batch; follows it into another window when the one of the keys is over.
-    async fn execute(&mut self, batch: &[Call], script: &Script) -> Result<Vec<Value>, StoreError> {
+    async fn execute(&self, batch: &[Call], script: &Script) -> Result<Vec<Value>, StoreError> {
         let connection = self.link.connection().await?;
         for _ in 0..ROTATIONS_MAX {
             let command = self.command(batch, script);
@@ -192,7 +210,8 @@ impl Committer {
                 }
                 (Some("rotate"), 2) => {
                     let window = text_of(items.swap_remove(1))?;
-                    self.window = window.parse().map_err(|_| corrupt(&Value::SimpleString(window)))?;
+                    let window = window.parse().map_err(|_| corrupt(&Value::SimpleString(window)))?;
+                    self.window.store(window, Ordering::Relaxed);
                 }
                 _ => return Err(corrupt(&Value::Array(items))),
             }
@@ -214,6 +233,7 @@ impl Committer {
     }
 
     fn command(&self, batch: &[Call], script: &Script) -> redis::Cmd {
+        let window = self.window.load(Ordering::Relaxed);
         let wide = self.partitions.count() == 1 || batch.iter().any(|call| call.operation.wide);
         let partitions: Vec<Partition> = if wide {
             self.partitions.all().collect()
@@ -225,9 +245,9 @@ impl Committer {
             named
         };
         let keys: Vec<String> =
-            partitions.iter().flat_map(|partition| self.keys.transact(*partition, self.window)).collect();
+            partitions.iter().flat_map(|partition| self.keys.transact(*partition, window)).collect();
         let mut command = script.call(keys.iter().map(String::as_str));
-        command.arg(self.clock.argument()).arg(self.retention_ms).arg(self.window).arg(u8::from(wide));
+        command.arg(self.clock.argument()).arg(self.retention_ms).arg(window).arg(u8::from(wide));
         command.arg(partitions.len());
         for partition in &partitions {
             command.arg(partition.0);
@@ -239,6 +259,13 @@ impl Committer {
             }
         }
         command
+    }
+}
+
+fn may_send(in_flight: usize, waiting: usize) -> bool {
+    match in_flight {
+        0 => waiting > 0,
+        _ => in_flight < IN_FLIGHT_MAX && waiting >= OVERLAP_CALLS_MIN,
     }
 }
 

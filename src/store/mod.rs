@@ -26,7 +26,7 @@ mod sync;
 mod tail;
 mod verify;
 
-use std::sync::Arc;
+use std::sync::{Arc, atomic::AtomicI64};
 
 use deadpool_redis::{Manager, Pool, Runtime};
 use redis::{AsyncConnectionConfig, FromRedisValue};
@@ -90,7 +90,7 @@ impl Store {
             clock: settings.clock.clone(),
             batch_max: settings.batch_max,
             lines_max: settings.lines_max,
-            window: 0,
+            window: AtomicI64::new(0),
             meters: committer::Meters::new(),
         };
         tasks.spawn(committer.run(calls, stop));
