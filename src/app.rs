@@ -202,7 +202,7 @@ impl App {
 
 /// What Redis said when asked for a sign of life.
 async fn pulse(store: &Store) -> Readiness {
-    match store.ping().await {
+    match store.pulse().await {
         Ok(()) => Readiness::Ready,
         Err(fault) => {
             let reasons = vec![format!("redis: {fault}; calls are answered UNAVAILABLE until it is back")];

@@ -90,7 +90,8 @@ impl CliError {
         ExitCode::from(self.exit_code())
     }
 
-    fn exit_code(&self) -> u8 {
+    /// The exit code of the process.
+    pub(super) fn exit_code(&self) -> u8 {
         match self {
             Self::Usage(_) | Self::Input { .. } => 2,
             Self::Unreachable { .. } | Self::ConnectTimeout { .. } => 3,

@@ -11,7 +11,7 @@ use super::{
     gateway::GatewayArgs,
     output::{Output, Row},
 };
-use crate::proto::{VerifyFinding, VerifyOutcome, VerifyStockRequest};
+use crate::proto::{VerifyFinding, VerifyOutcome, VerifyStockRequest, VerifyStockResponse};
 
 /// How long a verify may take when `--timeout` is not given: it reads the whole history.
 const VERIFY_TIMEOUT_DEFAULT: Duration = Duration::from_secs(300);
@@ -32,8 +32,7 @@ impl Verify {
         let gateway = gateway.connect_for(VERIFY_TIMEOUT_DEFAULT).await?;
         let request = gateway.request(VerifyStockRequest { skus: self.skus, repair: self.repair });
         let answer = gateway.inventory().verify_stock(request).await?.into_inner();
-        let is_wrong =
-            !answer.unreadable.is_empty() || answer.findings.iter().any(|found| !is_settled(found.outcome()));
+        let (is_wrong, is_cut) = (is_wrong(&answer), is_cut(&answer));
         for what in &answer.unreadable {
             eprintln!("{what} does not parse; nothing is repaired until it is mended or removed");
         }
@@ -43,15 +42,27 @@ impl Verify {
         }
         eprintln!(
             "{} SKUs and {} events read, {} findings",
-            answer.verified_count,
-            answer.event_count,
-            rows.len()
+            answer.verified_count, answer.event_count, answer.finding_count
         );
+        if is_cut {
+            eprintln!("only {} are listed, what is still wrong first: verify again for the rest", rows.len());
+        }
         if is_wrong && !self.repair {
             eprintln!("repair with --repair");
         }
         Ok(Verdict::of_findings(is_wrong))
     }
+}
+
+/// Repaired findings are listed last, so a list of nothing else was not cut before something that is still wrong.
+fn is_wrong(answer: &VerifyStockResponse) -> bool {
+    let is_unsettled = |found: &VerifyFinding| !is_settled(found.outcome());
+    let is_only_cut = answer.findings.is_empty() && is_cut(answer);
+    !answer.unreadable.is_empty() || is_only_cut || answer.findings.iter().any(is_unsettled)
+}
+
+fn is_cut(answer: &VerifyStockResponse) -> bool {
+    usize::try_from(answer.finding_count).is_ok_and(|count| count > answer.findings.len())
 }
 
 fn is_settled(outcome: VerifyOutcome) -> bool {
@@ -120,5 +131,23 @@ mod tests {
         {
             assert!(!is_settled(wrong), "{wrong:?}");
         }
+    }
+
+    #[test]
+    fn exit_code_goes_by_what_is_listed_first_and_by_the_count() {
+        let check = |outcomes: &[VerifyOutcome], finding_count, wrong, cut| {
+            let finding = |outcome: &VerifyOutcome| VerifyFinding {
+                outcome: (*outcome).into(),
+                ..VerifyFinding::default()
+            };
+            let findings = outcomes.iter().map(finding).collect();
+            let answer = VerifyStockResponse { findings, finding_count, ..VerifyStockResponse::default() };
+            assert_eq!((is_wrong(&answer), is_cut(&answer)), (wrong, cut), "{answer:?}");
+        };
+        check(&[], 0, false, false);
+        check(&[], 1, true, true);
+        check(&[VerifyOutcome::Repaired], 1, false, false);
+        check(&[VerifyOutcome::Repaired], 2, false, true);
+        check(&[VerifyOutcome::Busy, VerifyOutcome::Repaired], 3, true, true);
     }
 }

@@ -140,7 +140,15 @@ impl InventoryService for InventoryServer {
     }
 }
 
-fn verify_response(report: VerifyReport) -> proto::VerifyStockResponse {
+fn verify_response(mut report: VerifyReport) -> proto::VerifyStockResponse {
+    let finding_count = i64::try_from(report.findings.len()).unwrap_or(i64::MAX);
+    // What is cut off must not be what is still wrong.
+    report.findings.sort_by_key(|found| match found.kind {
+        FindingKind::Busy => 0,
+        FindingKind::Mismatch => 1,
+        FindingKind::Broken => 2,
+        FindingKind::Repaired => 3,
+    });
     let findings = report.findings.into_iter().take(FINDINGS_MAX).map(|found| {
         let outcome = match found.kind {
             FindingKind::Mismatch => proto::VerifyOutcome::Mismatch,
@@ -162,6 +170,7 @@ fn verify_response(report: VerifyReport) -> proto::VerifyStockResponse {
         verified_count: i64::try_from(report.verified).unwrap_or(i64::MAX),
         event_count: i64::try_from(report.events).unwrap_or(i64::MAX),
         unreadable: report.unreadable.into_iter().take(FINDINGS_MAX).collect(),
+        finding_count,
     }
 }
 
@@ -196,4 +205,29 @@ async fn on_hand_at(store: &Store, sku: &Sku, as_of: EventId) -> Result<i64, Pro
         }
     }
     Err(invalid("is too far behind this sku's last change: give an event of this sku"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::store::Finding;
+
+    #[test]
+    fn what_is_still_wrong_is_never_cut_off() {
+        let finding = |kind| Finding {
+            sku: Sku::parse("A").expect("legal"),
+            kind,
+            on_hand_stored: 0,
+            on_hand_computed: 0,
+            held_stored: 0,
+            held_computed: 0,
+        };
+        let mut findings = vec![finding(FindingKind::Repaired); FINDINGS_MAX];
+        findings.extend([FindingKind::Broken, FindingKind::Mismatch, FindingKind::Busy].map(finding));
+        let response = verify_response(VerifyReport { findings, ..VerifyReport::default() });
+        let outcomes: Vec<_> = response.findings[..4].iter().map(proto::VerifyFinding::outcome).collect();
+        use proto::VerifyOutcome::{Broken, Busy, Mismatch, Repaired};
+        assert_eq!(outcomes, [Busy, Mismatch, Broken, Repaired]);
+        assert_eq!((response.findings.len(), response.finding_count), (1_000, 1_003));
+    }
 }

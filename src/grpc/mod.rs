@@ -18,7 +18,11 @@ mod watch;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::{net::TcpListener, sync::Semaphore, time::timeout};
+use tokio::{
+    net::TcpListener,
+    sync::Semaphore,
+    time::{sleep, timeout},
+};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::transport::{Server, server::TcpIncoming};
 use tonic_health::{ServingStatus, server::HealthReporter};
@@ -43,6 +47,9 @@ use watch::Watches;
 /// Finds dead peers: the pair juspay's production write-up settles on.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// After our last call has its answer: long enough for it to reach the socket, and for a call that crossed our goodbye.
+const DRAIN_LULL: Duration = Duration::from_millis(200);
 
 /// What the server must be told.
 #[derive(Debug, Clone)]
@@ -123,11 +130,12 @@ pub async fn serve(
             .into_iter()
             .fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set))
     };
+    let calls = TaskTracker::new();
     let server = Server::builder()
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(Some(settings.concurrent_streams_max))
-        .layer(observe::ObserveLayer::new())
+        .layer(observe::ObserveLayer::new(calls.clone()))
         .layer(size::SizeLayer::new(bytes_max))
         .layer(deadline::DeadlineLayer::new(settings.default_deadline))
         .add_service(
@@ -155,14 +163,29 @@ pub async fn serve(
     let served = server.serve_with_incoming_shutdown(incoming, async move { draining.cancelled().await });
     let drained = async {
         stop.cancelled().await;
-        tokio::time::sleep(settings.drain_timeout).await; // why: a hard end for calls that do not finish
+        if timeout(settings.drain_timeout, last_call(&calls)).await.is_err() {
+            tracing::warn!("calls did not finish in time and are cut off");
+        }
     };
+    // Callers of health and reflection may keep their streams for ever: only our own calls are waited for.
     tokio::select! {
         served = served => served?,
-        () = drained => tracing::warn!("calls did not finish in time and are cut off"),
+        () = drained => {}
     }
     tasks.close();
     // Watches and the tail end at once when told to stop.
     let _ = timeout(settings.drain_timeout, tasks.wait()).await;
     Ok(())
+}
+
+/// Returns when no call is under way any more, and none came in the lull after it.
+async fn last_call(calls: &TaskTracker) {
+    calls.close();
+    loop {
+        calls.wait().await;
+        sleep(DRAIN_LULL).await; // why: nothing tells when the socket took the last answer
+        if calls.is_empty() {
+            return;
+        }
+    }
 }

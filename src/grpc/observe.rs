@@ -1,4 +1,4 @@
-//! How many calls ended how, and how long they took.
+//! How many calls ended how, how long they took, and which are still under way.
 //!
 //! Stands outside of every other layer, so that the answers those give are counted too. Only rpcs of the contract
 //! become labels: a caller must not be able to invent time series.
@@ -15,6 +15,7 @@ use http_body::{Frame, SizeHint};
 use metrics::{Counter, Histogram};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
+use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
@@ -56,18 +57,13 @@ type AllSeries = Arc<[Series; METHODS.len()]>;
 #[derive(Clone)]
 pub struct ObserveLayer {
     series: AllSeries,
+    under_way: TaskTracker,
 }
 
 impl ObserveLayer {
-    /// Uses the recorder that is installed when calls arrive.
-    pub fn new() -> Self {
-        Self { series: Arc::new(std::array::from_fn(|_| Series::default())) }
-    }
-}
-
-impl Default for ObserveLayer {
-    fn default() -> Self {
-        Self::new()
+    /// Uses the recorder that is installed when calls arrive; `under_way` is empty when no rpc of ours is.
+    pub fn new(under_way: TaskTracker) -> Self {
+        Self { series: Arc::new(std::array::from_fn(|_| Series::default())), under_way }
     }
 }
 
@@ -75,7 +71,7 @@ impl<S> Layer<S> for ObserveLayer {
     type Service = ObserveService<S>;
 
     fn layer(&self, inner: S) -> Self::Service {
-        ObserveService { inner, series: Arc::clone(&self.series) }
+        ObserveService { inner, series: Arc::clone(&self.series), under_way: self.under_way.clone() }
     }
 }
 
@@ -84,6 +80,7 @@ impl<S> Layer<S> for ObserveLayer {
 pub struct ObserveService<S> {
     inner: S,
     series: AllSeries,
+    under_way: TaskTracker,
 }
 
 impl<S, B> Service<Request<B>> for ObserveService<S>
@@ -104,6 +101,7 @@ where
             method,
             began: Instant::now(),
             code: Code::Cancelled,
+            _under_way: self.under_way.token(),
         });
         ObserveFuture { inner: self.inner.call(request), call }
     }
@@ -115,6 +113,7 @@ struct Call {
     method: usize,
     began: Instant,
     code: Code,
+    _under_way: TaskTrackerToken,
 }
 
 impl Drop for Call {
@@ -258,7 +257,7 @@ mod tests {
     async fn every_call_is_counted_once_by_its_code() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let _guard = metrics::set_default_local_recorder(&recorder);
-        let layer = ObserveLayer::new();
+        let layer = ObserveLayer::new(TaskTracker::new());
 
         call(&layer, DECREMENT, || Response::new(Body::empty())).await;
         call(&layer, DECREMENT, || Response::new(Body::empty())).await;
@@ -286,7 +285,7 @@ mod tests {
     async fn a_stream_is_counted_when_it_ends() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let _guard = metrics::set_default_local_recorder(&recorder);
-        let layer = ObserveLayer::new();
+        let layer = ObserveLayer::new(TaskTracker::new());
         let stream = || {
             let mut trailers = HeaderMap::new();
             Status::unavailable("draining").add_header(&mut trailers).expect("legal");

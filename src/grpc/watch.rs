@@ -1,7 +1,10 @@
 //! WatchStock: changes as they happen, from any place in the stream on. A watcher reads the stream itself, at its own pace;
 //! one tail per process tells all of them that there is more.
 
-use std::{collections::HashSet, sync::Arc};
+use std::{
+    collections::{HashMap, HashSet},
+    sync::Arc,
+};
 
 use metrics::gauge;
 use tokio::{
@@ -13,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::Status;
 
 use crate::{
-    domain::{EventId, Partition, Sku},
+    domain::{Event, EventId, EventKind, Partition, Sku},
     proto,
     store::{EntryId, Store, StoreError, StoredLevel, Tail},
     telemetry,
@@ -25,6 +28,8 @@ use super::{
     token::{Purpose, open_events, seal_events},
 };
 
+/// The field that holds the token.
+const RESUME_TOKEN: &str = "resume_token";
 /// Responses read ahead of a slow caller.
 const AHEAD: usize = 64;
 /// Entries read by one command.
@@ -52,17 +57,16 @@ impl Watches {
         resume_token: &str,
         deadline: Option<Deadline>,
     ) -> Result<WatchStream, Problem> {
-        let given = open_events("resume_token", Purpose::Watch, resume_token)?;
+        let given = open_events(RESUME_TOKEN, Purpose::Watch, resume_token)?;
+        let partitions = self.partitions_of(&skus);
+        if !resume_token.is_empty() && !fits(&given, &partitions) {
+            return Err(Problem::invalid(
+                RESUME_TOKEN,
+                "is of a watch of other skus: hand back one of this watch, or none to start over",
+            ));
+        }
         let place = Arc::clone(&self.places).try_acquire_owned();
         let place = place.map_err(|_| convert::too_many_watches(self.places_max))?;
-        let partitions: Vec<Partition> = if skus.is_empty() {
-            self.store.partitions().all().collect()
-        } else {
-            let mut of_skus: Vec<_> = skus.iter().map(|sku| self.store.partitions().of(sku)).collect();
-            of_skus.sort_unstable();
-            of_skus.dedup();
-            of_skus
-        };
         let mut passed = Vec::with_capacity(partitions.len());
         for partition in partitions {
             passed.push(match given.iter().find(|id| id.partition == partition) {
@@ -75,6 +79,7 @@ impl Watches {
             store: self.store.clone(),
             wanted: skus.iter().cloned().collect(),
             passed,
+            told: HashMap::new(),
             out,
             _place: place,
         };
@@ -83,6 +88,24 @@ impl Watches {
         self.tasks.spawn(async move { watch.run(snapshot, grown, deadline, stop).await });
         Ok(ReceiverStream::new(responses))
     }
+
+    /// The partitions a watch of these SKUs reads, in order.
+    fn partitions_of(&self, skus: &[Sku]) -> Vec<Partition> {
+        if skus.is_empty() {
+            return self.store.partitions().all().collect();
+        }
+        let mut of_skus: Vec<_> = skus.iter().map(|sku| self.store.partitions().of(sku)).collect();
+        of_skus.sort_unstable();
+        of_skus.dedup();
+        of_skus
+    }
+}
+
+/// Whether a token holds a place in each of these partitions and in no other: else changes would be left out.
+fn fits(given: &[EventId], partitions: &[Partition]) -> bool {
+    let mut held: Vec<_> = given.iter().map(|id| id.partition).collect();
+    held.sort_unstable();
+    held == partitions
 }
 
 /// Behind everything an entry holds.
@@ -96,6 +119,8 @@ struct Watch {
     wanted: HashSet<Sku>,
     /// The last event passed, per partition.
     passed: Vec<EventId>,
+    /// The versions of the counts sent at the start, which hold what the first events may still say.
+    told: HashMap<Sku, i64>,
     out: mpsc::Sender<Result<proto::WatchStockResponse, Status>>,
     _place: OwnedSemaphorePermit,
 }
@@ -150,18 +175,37 @@ impl Watch {
     }
 
     /// The counts now: read after the place in the stream was taken, so nothing falls between.
-    async fn tell_counts(&self, skus: &[Sku]) -> Result<Option<Gone>, Problem> {
+    async fn tell_counts(&mut self, skus: &[Sku]) -> Result<Option<Gone>, Problem> {
         let levels = self.store.levels(skus).await?;
+        let mut counts = Vec::with_capacity(skus.len());
         for (sku, level) in skus.iter().zip(levels) {
             if let StoredLevel::Known { level, .. } = level {
-                let stock = Some(convert::stock(sku, &level));
-                let response = proto::WatchStockResponse { stock, event: None, resume_token: self.token() };
-                if self.out.send(Ok(response)).await.is_err() {
-                    return Ok(Some(Gone));
-                }
+                self.told.insert(sku.clone(), level.version);
+                counts.push(convert::stock(sku, &level));
+            }
+        }
+        let last = counts.len().saturating_sub(1);
+        for (index, stock) in counts.into_iter().enumerate() {
+            // A token before the last count would lose those that follow it.
+            let resume_token = if index == last { self.token() } else { String::new() };
+            let response = proto::WatchStockResponse { stock: Some(stock), event: None, resume_token };
+            if self.out.send(Ok(response)).await.is_err() {
+                return Ok(Some(Gone));
             }
         }
         Ok(None)
+    }
+
+    /// Whether the caller wants an event and was not told its outcome before.
+    fn is_news(&self, event: &Event) -> bool {
+        if !self.wanted.is_empty() && !self.wanted.contains(&event.sku) {
+            return false;
+        }
+        // These make no version: at the version of the count they may be younger than it, and say nothing older.
+        let is_versionless = matches!(event.kind, EventKind::Extended | EventKind::Refused);
+        self.told
+            .get(&event.sku)
+            .is_none_or(|told| event.version > *told || (event.version == *told && is_versionless))
     }
 
     /// Reads what follows in each partition; None when there was nothing.
@@ -181,7 +225,7 @@ impl Watch {
                 for event in events.into_iter().filter(|event| event.id > passed) {
                     any = true;
                     self.passed[lane] = event.id;
-                    if !self.wanted.is_empty() && !self.wanted.contains(&event.sku) {
+                    if !self.is_news(&event) {
                         continue;
                     }
                     let response = proto::WatchStockResponse {

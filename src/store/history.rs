@@ -24,7 +24,7 @@ pub struct EventScope {
     pub newest_first: bool,
 }
 
-/// The last event that was passed, per partition that was begun.
+/// The last event that was passed, per partition; one left out begins at its end of the scope.
 pub type EventPosition = Vec<EventId>;
 
 /// A page of events.
@@ -44,6 +44,31 @@ struct Lane {
     /// The last entry read, whether or not anything of it was given.
     read_to: Option<EntryId>,
     exhausted: bool,
+}
+
+impl Lane {
+    /// Where the next page goes on, so that it shows what this one would have shown.
+    fn place(&self, newest_first: bool) -> Option<EventId> {
+        let at = |entry: EntryId, index| EventId {
+            partition: self.partition,
+            entry_ms: entry.ms,
+            entry_seq: entry.seq,
+            index,
+        };
+        match (self.passed, self.ahead.front(), self.read_to) {
+            (Some(passed), ..) => Some(passed),
+            // From the oldest on, a partition nothing was taken from begins where it began.
+            (None, ..) if !newest_first => None,
+            // Just above: what comes later is newer than what was shown already.
+            (None, Some(front), _) => Some(EventId { index: front.id.index + 1, ..front.id }),
+            (None, None, Some(read_to)) if !self.exhausted => Some(at(read_to, 0)),
+            (None, None, _) => Some(at(EntryId::default(), 0)),
+        }
+    }
+}
+
+fn position_of(scope: &EventScope, lanes: &[Lane]) -> EventPosition {
+    lanes.iter().filter_map(|lane| lane.place(scope.newest_first)).collect()
 }
 
 impl Store {
@@ -72,7 +97,7 @@ impl Store {
             for lane in &mut lanes {
                 if lane.ahead.is_empty() && !lane.exhausted {
                     if reads_left == 0 {
-                        page.next = Some(lanes.iter().filter_map(|lane| lane.passed).collect());
+                        page.next = Some(position_of(scope, &lanes));
                         return Ok(page);
                     }
                     reads_left -= 1;
@@ -97,7 +122,7 @@ impl Store {
                 page.events.push(event);
             }
             if page.events.len() == count {
-                page.next = Some(lanes.iter().filter_map(|lane| lane.passed).collect());
+                page.next = Some(position_of(scope, &lanes));
                 return Ok(page);
             }
         }

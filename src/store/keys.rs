@@ -34,6 +34,11 @@ impl Keys {
         format!("{}:meta", self.namespace)
     }
 
+    /// Written by every gateway again and again, to see whether Redis takes writes.
+    pub(super) fn pulse(&self) -> String {
+        format!("{}:pulse", self.namespace)
+    }
+
     /// Channels that were told about all stock once.
     pub(super) fn seeded(&self) -> String {
         format!("{}:seeded", self.namespace)

@@ -230,9 +230,12 @@ impl Store {
                 let page = self.entries(partition, start, EntryId::END, PAGE, false).await?;
                 from = page.last().filter(|_| page.len() == PAGE).and_then(|last| last.id.next());
                 for entry in page {
-                    let broken =
-                        || StoreError::Broken { what: format!("event entry {} of {partition}", entry.id) };
-                    for event in entry.events.as_ref().ok_or_else(broken)? {
+                    let Some(events) = &entry.events else {
+                        let what = format!("event entry {} of partition {partition}", entry.id);
+                        report.unreadable.insert(what);
+                        continue;
+                    };
+                    for event in events {
                         report.events += 1;
                         let last = versions.get(&event.sku).copied().or(and_others.then_some(i64::MAX));
                         if last.is_some_and(|last| event.version <= last) {

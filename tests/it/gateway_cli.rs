@@ -153,3 +153,20 @@ async fn a_misspelt_setting_is_named_with_the_nearest() {
         run(&setup, "http://127.0.0.1:1", &format!("config check --config {}", setup.file().display())).await;
     assert_eq!((ran.code, ran.stdout.contains("the settings are fine")), (0, true), "{}", ran.stderr);
 }
+
+#[tokio::test]
+async fn an_import_whose_rows_are_in_doubt_says_how_to_repeat_it() {
+    let redis = Redis::start().await;
+    let setup = Setup::on(&redis).set(r#"redis.response_timeout = "200ms""#);
+    let gateway = setup.serve().await;
+    let shop = Shop { setup, gateway };
+    std::fs::write(shop.setup.directory.path().join("counts.csv"), "sku,quantity\nA,5\nB,6\n").unwrap();
+    redis.freeze();
+    let import = "stock import counts.csv --force --key i1";
+    shop.check(import, 3, &["rows 1-2", "--force --key i1", "2 failed"]).await;
+    redis.thaw();
+    shop.gateway.readiness(200).await;
+    let ran = shop.run(import).await;
+    assert_eq!(ran.code, 0, "{}", ran.stderr);
+    assert_eq!((shop.gateway.level("A").await.on_hand, shop.gateway.level("B").await.on_hand), (5, 6));
+}

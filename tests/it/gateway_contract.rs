@@ -188,3 +188,19 @@ async fn a_watch_is_told_that_the_gateway_goes() {
     assert!(ended.get_details_retry_info().is_some());
     assert_eq!(gateway.ended().await.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_watcher_of_health_does_not_hold_up_the_end() {
+    let setup = Setup::on(Redis::shared().await);
+    let mut gateway = setup.serve().await;
+    gateway.put(&[("a", 5)]).await;
+    let mut health = HealthClient::new(gateway.transport.clone());
+    let request = HealthCheckRequest { service: String::new() };
+    let mut watched = health.watch(request).await.unwrap().into_inner();
+    assert_eq!(watched.message().await.unwrap().unwrap().status, 1);
+    let told = Instant::now();
+    gateway.terminate();
+    assert_eq!(watched.message().await.unwrap().unwrap().status, 2, "not serving is said before the end");
+    assert!(gateway.ended().await.success());
+    assert!(told.elapsed() < Duration::from_secs(5), "the drain timeout is 10 s: {:?}", told.elapsed());
+}

@@ -2,7 +2,9 @@
 
 use stockgate::proto::{EventKind, EventOrder, ListEventsRequest, WatchStockRequest, WatchStockResponse};
 use tokio::time::timeout;
-use tonic::Streaming;
+use tokio_util::sync::CancellationToken;
+use tonic::{Code, Streaming};
+use tonic_types::StatusExt as _;
 
 use crate::{
     gateway::{Gateway, SOON, Setup},
@@ -101,4 +103,82 @@ async fn pages_of_events_show_each_once_in_both_directions() {
         ListEventsRequest { start_time: last.event_time, page_size: 1000, ..ListEventsRequest::default() };
     let since = gateway.inventory().list_events(since).await.unwrap().into_inner().events;
     assert!(since.contains(last) && since.iter().all(|event| event.event_time == last.event_time));
+}
+
+#[tokio::test]
+async fn only_the_last_count_at_the_start_can_be_gone_on_from() {
+    let gateway = Setup::on(Redis::shared().await).serve().await;
+    gateway.put(&[("a", 1), ("b", 2), ("c", 3)]).await;
+    let mut counts = watch(&gateway, &["a", "b", "c", "nobody"], "").await;
+    let mut tokens = Vec::new();
+    for _ in 0..3 {
+        tokens.push(next(&mut counts).await.resume_token);
+    }
+    assert_eq!((tokens[0].as_str(), tokens[1].as_str()), ("", ""));
+    gateway.sell("k", "b", 1).await;
+    let mut resumed = watch(&gateway, &["a", "b", "c", "nobody"], &tokens[2]).await;
+    assert_eq!(changes(&mut resumed, 1).await, seen(&[("b", 2, 1)]));
+}
+
+#[tokio::test]
+async fn a_token_of_a_watch_of_other_skus_is_refused() {
+    let gateway = Setup::on(Redis::shared().await).set("redis.partitions = 16").serve().await;
+    let names: Vec<String> = (0..16).map(|n| format!("s{n}")).collect();
+    for name in &names {
+        gateway.put(&[(name, 10)]).await;
+    }
+    let some: Vec<&str> = names.iter().map(String::as_str).collect();
+    let mut one = watch(&gateway, &some[..1], "").await;
+    let of_one = next(&mut one).await.resume_token;
+    let mut all = watch(&gateway, &[], "").await;
+    gateway.sell("k", "s0", 1).await;
+    let of_all = next(&mut all).await.resume_token;
+    let empty = "dw"; // "w" and no place
+    for (skus, token) in
+        [(&some[..], &of_one), (&[], &of_one), (&some[..1], &of_all), (&[], &empty.to_owned())]
+    {
+        let skus: Vec<String> = skus.iter().map(|&sku| sku.to_owned()).collect();
+        let request = WatchStockRequest { skus: skus.clone(), resume_token: token.clone() };
+        let refused = gateway.stock().watch_stock(request).await.unwrap_err();
+        assert_eq!(refused.code(), Code::InvalidArgument, "{skus:?}: {refused:?}");
+        assert_eq!(refused.get_details_bad_request().unwrap().field_violations[0].field, "resume_token");
+    }
+    let mut resumed = watch(&gateway, &some[..1], &of_one).await;
+    assert_eq!(changes(&mut resumed, 1).await, seen(&[("s0", 2, 9)]));
+}
+
+/// Opens watches while units are sold: between a watch's place in the stream and its count there are sales.
+#[tokio::test]
+async fn a_watch_never_goes_back_behind_its_count() {
+    let gateway = Setup::on(Redis::shared().await).serve().await;
+    gateway.put(&[("a", 1_000_000)]).await;
+    let stop = CancellationToken::new();
+    let sellers: Vec<_> = (0..8)
+        .map(|seller| {
+            let (mut stock, stop) = (gateway.stock(), stop.clone());
+            tokio::spawn(async move {
+                let mut n = 0;
+                while !stop.is_cancelled() {
+                    n += 1;
+                    stock
+                        .decrement(crate::gateway_calls::sale(&format!("{seller} {n}"), "a", 1))
+                        .await
+                        .unwrap();
+                }
+            })
+        })
+        .collect();
+    for _ in 0..100 {
+        let mut one = watch(&gateway, &["a"], "").await;
+        let mut last = next(&mut one).await.stock.unwrap().version;
+        for _ in 0..5 {
+            let version = next(&mut one).await.stock.unwrap().version;
+            assert_eq!(version, last + 1, "no gap, no repeat, not back");
+            last = version;
+        }
+    }
+    stop.cancel();
+    for seller in sellers {
+        seller.await.unwrap();
+    }
 }

@@ -2,14 +2,14 @@
 
 use std::time::Duration;
 
-use stockgate::proto::EventOrder;
+use stockgate::proto::{EventOrder, ReleaseRequest, ReserveRequest};
 use tokio::time::Instant;
 use tonic::Code;
 use tonic_types::StatusExt as _;
 
 use crate::{
     gateway::{SOON, Setup, eventually},
-    gateway_calls::{reason, sale},
+    gateway_calls::{line, reason, sale},
     gateway_contract::health_of,
     gateway_receiver::{Receiver, SECRET},
     gateway_redis::Redis,
@@ -107,4 +107,57 @@ async fn a_redis_that_lost_its_data_is_used_again_and_channels_hear_what_is_new(
         assert_eq!(web.shows(sku).unwrap().quantity, quantity, "{sku}");
     }
     assert!(gateway.findings(false).await.is_empty());
+}
+
+#[tokio::test]
+async fn a_redis_that_takes_no_writes_is_not_ready_and_a_full_one_is() {
+    let redis = Redis::start().await;
+    let gateway = Setup::on(&redis).serve().await;
+    gateway.put(&[("a", 5)]).await;
+    gateway.readiness(200).await;
+    let mut connection = redis.connection().await;
+    let mut order = async |words: &str| {
+        let mut command = redis::Cmd::new();
+        words.split(' ').for_each(|word| {
+            command.arg(word);
+        });
+        command.query_async::<()>(&mut connection).await.unwrap();
+    };
+    for (refuse, accept, code) in [
+        ("CONFIG SET min-replicas-to-write 1", "CONFIG SET min-replicas-to-write 0", "NOREPLICAS"),
+        ("REPLICAOF 127.0.0.1 1", "REPLICAOF NO ONE", "READONLY"),
+    ] {
+        order(refuse).await;
+        let said = gateway.readiness(503).await;
+        assert!(said.contains(code), "{said}");
+        assert_eq!(health_of(&gateway, "").await.unwrap(), NOT_SERVING);
+        order(accept).await;
+        gateway.readiness(200).await;
+    }
+    let hold = {
+        let request = ReserveRequest {
+            idempotency_key: "r".to_owned(),
+            lines: vec![line("a", 1)],
+            ..ReserveRequest::default()
+        };
+        gateway.stock().reserve(request).await.unwrap().into_inner().hold.unwrap()
+    };
+    order("CONFIG RESETSTAT").await;
+    order("CONFIG SET maxmemory 1").await;
+    gateway.stock().decrement(sale("full", "a", 1)).await.unwrap_err();
+    eventually("a look at a full redis was taken in", SOON, async || {
+        let mut ask = redis::cmd("INFO");
+        let stats: String = ask.arg("commandstats").query_async(&mut redis.connection().await).await.unwrap();
+        let of_hset = stats.lines().find(|line| line.starts_with("cmdstat_hset:"))?;
+        // The second look comes after the first was told.
+        of_hset.contains("rejected_calls=2").then_some(())
+    })
+    .await;
+    assert_eq!(gateway.page("/readyz").await.0, 200);
+    let request = ReleaseRequest {
+        hold_id: hold.hold_id,
+        idempotency_key: "l".to_owned(),
+        ..ReleaseRequest::default()
+    };
+    gateway.stock().release(request).await.unwrap();
 }

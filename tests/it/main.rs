@@ -21,6 +21,7 @@ mod gateway_redis;
 mod gateway_redis_gone;
 mod gateway_webhooks;
 mod harness;
+mod history;
 mod holds;
 mod idempotency;
 mod model;

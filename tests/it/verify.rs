@@ -144,3 +144,27 @@ async fn a_sku_that_never_rests_is_busy_and_never_wrong() {
     assert_eq!(shop.store.verify(&[], false).await.unwrap().findings, []);
     shop.close().await;
 }
+
+#[tokio::test]
+async fn an_entry_that_does_not_parse_is_named_and_nothing_is_repaired() {
+    for partitions in both() {
+        let shop = shop_with_a_past(partitions).await;
+        let right = shop.level("A").await;
+        write_level(&shop, &text(9, 3, &right)).await;
+        let mut add = redis::cmd("XADD");
+        add.arg(shop.key("A", "ev")).arg("*").arg("t").arg(1).arg("e").arg("rubbish");
+        let id: String = shop.redis(&mut add).await;
+        let report = shop.store.verify(&[], true).await.unwrap();
+        let named = format!("event entry {id} of partition {}", partitions.of(&sku("A")));
+        assert_eq!(report.unreadable.into_iter().collect::<Vec<_>>(), [named]);
+        assert_eq!(
+            report.findings.iter().map(|found| found.kind).collect::<Vec<_>>(),
+            [FindingKind::Mismatch]
+        );
+        assert_eq!(shop.units("A").await, (9, 3));
+        shop.redis::<i64>(redis::cmd("XDEL").arg(shop.key("A", "ev")).arg(id)).await;
+        shop.store.verify(&[], true).await.unwrap();
+        assert_eq!(shop.units("A").await, (7, 3));
+        shop.close().await;
+    }
+}

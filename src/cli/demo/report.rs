@@ -178,11 +178,28 @@ fn sale_problems(ends: &Ends<'_>) -> Vec<String> {
         problems
             .push(format!("{} repeats were answered otherwise than the first time", sale.repeats_mismatched));
     }
+    if sale.sold_orders == 0 {
+        problems.push("nothing was sold".to_owned());
+    }
+    if sale.repeats_answered == 0 {
+        problems
+            .push("no repeat was answered: use more --orders to see that repeats sell nothing".to_owned());
+    }
+    let wrongly_refused = sale.refused_carts.iter().filter(|cart| is_all_there(cart, ends.truth));
+    problems.extend(wrongly_refused.map(|cart| {
+        let wanted: Vec<_> = cart.iter().map(|(sku, units)| format!("{units} of {sku}")).collect();
+        format!("an order of {} was refused, and so much is left", wanted.join(" and "))
+    }));
     if sale.failed_orders > 0 {
         let first = sale.first_failure.as_deref().unwrap_or("unknown");
         problems.push(format!("{} orders were not decided, the first: {first}", sale.failed_orders));
     }
     problems
+}
+
+/// Whether all units of a cart are still there. Counts only fall during the sale, so they were there when it was refused.
+fn is_all_there(cart: &BTreeMap<String, i64>, truth: &[Stock]) -> bool {
+    cart.iter().all(|(sku, units)| truth.iter().any(|stock| stock.sku == *sku && stock.available >= *units))
 }
 
 fn channel_problems(end: &ChannelEnd, truth: &[Stock]) -> Vec<String> {
@@ -201,6 +218,9 @@ fn channel_problems(end: &ChannelEnd, truth: &[Stock]) -> Vec<String> {
             }
             Some(_) => {}
         }
+    }
+    if matches!(end.behaviour, Behaviour::FailsFor { .. }) && end.seen.unavailable_count == 0 {
+        problems.push(format!("channel {channel}: was to fail for a while and never answered a 503"));
     }
     let counted = [
         (end.seen.went_back_count, "older versions after newer ones"),

@@ -28,6 +28,7 @@ fn good() -> Case {
             sold_orders: 4,
             sold_units: [("A".to_owned(), 8)].into(),
             refused_orders: 16,
+            refused_carts: [[("A".to_owned(), 3)].into()].into(),
             repeats_answered: 5,
             elapsed: Duration::from_millis(1_500),
             ..SaleOutcome::default()
@@ -87,6 +88,16 @@ fn every_fault_is_named() {
             case.sale.first_failure = Some("Internal: broken".to_owned());
         },
         "1 orders were not decided, the first: Internal: broken",
+    );
+    check(|case| case.sale.sold_orders = 0, "nothing was sold");
+    check(|case| case.sale.repeats_answered = 0, "no repeat was answered");
+    check(
+        |case| case.sale.refused_carts = [[("A".to_owned(), 2)].into()].into(),
+        "an order of 2 of A was refused, and so much is left",
+    );
+    check(
+        |case| case.channels[0].behaviour = Behaviour::FailsFor { duration: Duration::from_secs(3) },
+        "channel web: was to fail for a while and never answered a 503",
     );
     check(|case| case.channels[0].policy.buffer = 0, "channel web: shows 1 of A, should be 2");
     check(|case| case.channels[0].seen.shown.clear(), "channel web: was never told about A");

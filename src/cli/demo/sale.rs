@@ -1,7 +1,7 @@
 //! The flash sale: many orders at once for few units, some sent twice, every answer compared.
 
 use std::{
-    collections::BTreeMap,
+    collections::{BTreeMap, BTreeSet},
     time::{Duration, Instant},
 };
 
@@ -46,6 +46,8 @@ pub struct SaleOutcome {
     pub sold_units: BTreeMap<String, i64>,
     /// Orders refused because too little was left.
     pub refused_orders: u64,
+    /// What refused orders wanted, each cart once: units per SKU.
+    pub refused_carts: BTreeSet<BTreeMap<String, i64>>,
     /// Orders nobody decided: a fault. Must stay 0.
     pub failed_orders: u64,
     /// What the first fault was.
@@ -73,10 +75,11 @@ pub async fn run(gateway: Channel, shelves: &[Shelf], plan: &SalePlan) -> SaleOu
         stream::iter(orders).map(|order| place(&buyer, order)).buffer_unordered(concurrency);
     let mut to_repeat = Vec::new();
     while let Some((order, answers)) = first_round.next().await {
+        let wanted = order.lines.iter().map(|line| (line.sku.clone(), line.quantity)).collect();
         if let (Repeat::Later, Ok(answer)) = (order.repeat, &answers.first) {
             to_repeat.push((order, answer.clone()));
         }
-        outcome.add_order(answers);
+        outcome.add_order(wanted, answers);
         progress.step(outcome.sold_orders, outcome.refused_orders);
     }
     let mut second_round = stream::iter(to_repeat)
@@ -124,7 +127,7 @@ fn are_twins(one: &Answer, other: &Answer) -> bool {
 }
 
 impl SaleOutcome {
-    fn add_order(&mut self, answers: Answers) {
+    fn add_order(&mut self, wanted: BTreeMap<String, i64>, answers: Answers) {
         self.orders += 1;
         let first = match answers.first {
             Ok(first) => first,
@@ -140,7 +143,10 @@ impl SaleOutcome {
                     *self.sold_units.entry(sku.clone()).or_default() += quantity;
                 }
             }
-            Outcome::SoldOut { .. } => self.refused_orders += 1,
+            Outcome::SoldOut { .. } => {
+                self.refused_orders += 1;
+                self.refused_carts.insert(wanted);
+            }
         }
         if let Some(beside) = answers.beside {
             self.add_repeat(beside, |beside| are_twins(&first, beside));
@@ -212,10 +218,11 @@ mod tests {
     #[test]
     fn every_order_is_counted_once() {
         let mut outcome = SaleOutcome::default();
-        outcome.add_order(Answers { first: Ok(sold("1", false)), beside: Some(Ok(sold("1", true))) });
-        outcome.add_order(Answers { first: Ok(sold("2", false)), beside: Some(Ok(sold("3", true))) });
-        outcome.add_order(Answers { first: Ok(sold_out(false)), beside: None });
-        outcome.add_order(Answers { first: Err(Status::internal("broken")), beside: None });
+        let cart = || BTreeMap::from([("A".to_owned(), 2)]);
+        outcome.add_order(cart(), Answers { first: Ok(sold("1", false)), beside: Some(Ok(sold("1", true))) });
+        outcome.add_order(cart(), Answers { first: Ok(sold("2", false)), beside: Some(Ok(sold("3", true))) });
+        outcome.add_order(cart(), Answers { first: Ok(sold_out(false)), beside: None });
+        outcome.add_order(cart(), Answers { first: Err(Status::internal("broken")), beside: None });
         assert_eq!(
             (outcome.orders, outcome.sold_orders, outcome.refused_orders, outcome.failed_orders),
             (4, 2, 1, 1)

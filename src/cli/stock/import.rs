@@ -8,7 +8,7 @@ use std::{
 
 use clap::Args;
 use serde::Serialize;
-use tonic::Code;
+use tonic::{Code, Status};
 
 use super::{
     super::{
@@ -55,6 +55,7 @@ impl Import {
         let unreadable = |source| CliError::Input { what: self.file.clone(), source };
         let mut rows = Rows::new(self.open().map_err(unreadable)?);
         let mut tally = Tally::default();
+        let mut doubt = None;
         loop {
             let chunk: Vec<_> =
                 rows.by_ref().take(ROWS_PER_CALL_MAX).collect::<io::Result<_>>().map_err(unreadable)?;
@@ -64,10 +65,18 @@ impl Import {
             let results = self.send(gateway, &prefix, chunk).await?;
             results.iter().for_each(|result| tally.add(result));
             output.rows(&results)?;
+            doubt = self.doubt(&prefix, &results);
+            // What hinders these rows hinders the next ones, and the repeat sends them all.
+            if doubt.is_some() {
+                break;
+            }
         }
         let Tally { set_count, replayed_count, failed_count } = tally;
         eprintln!("{set_count} set, {replayed_count} replayed, {failed_count} failed; --key {prefix}");
-        Ok(Verdict::of_findings(failed_count > 0))
+        match doubt {
+            Some(error) => Err(error),
+            None => Ok(Verdict::of_findings(failed_count > 0)),
+        }
     }
 
     fn open(&self) -> io::Result<Box<dyn BufRead>> {
@@ -168,6 +177,19 @@ impl Import {
         }
     }
 
+    /// The error of rows that are not decided as far as the gateway knows; None when all are.
+    fn doubt(&self, prefix: &str, results: &[ResultRow]) -> Option<CliError> {
+        let undecided: Vec<_> = results.iter().filter(|row| is_undecided(row.code())).collect();
+        let (first, last) = (undecided.first()?, undecided.last()?);
+        // One that may have changed something speaks for all: advice for the others would be too light.
+        let worst = undecided.iter().find(|row| row.code() != Code::ResourceExhausted).unwrap_or(first);
+        let status = Status::new(worst.code(), format!("row {}: {}", worst.row, worst.message));
+        Some(CliError::Status {
+            status: Box::new(status),
+            repeat: Some(self.repeat(prefix, first.row, last.row)),
+        })
+    }
+
     /// How to go on when the answer for some rows was lost.
     fn repeat(&self, prefix: &str, first: u64, last: u64) -> String {
         if self.force {
@@ -175,10 +197,15 @@ impl Import {
         } else {
             format!(
                 "--key {prefix} when every row has an expected_version; else look at rows {first}-{last} with \
-                 `stockgate stock get`, then import them anew"
+                 `stockgate stock get`, then import the file from row {first} on anew"
             )
         }
     }
+}
+
+/// What ends a single call with exit code 3 does so for a row: it may be carried out or not, and the repeat tells.
+fn is_undecided(code: Code) -> bool {
+    CliError::from(Status::new(code, "")).exit_code() == 3
 }
 
 impl Tally {
@@ -223,6 +250,10 @@ impl ResultRow {
     fn unreadable(row: u64, message: String) -> Self {
         let code = Code::InvalidArgument.into();
         Self::new(row, ImportStockResult { code, message, ..ImportStockResult::default() })
+    }
+
+    fn code(&self) -> Code {
+        Code::from_i32(self.code)
     }
 
     fn outcome(&self) -> &'static str {
