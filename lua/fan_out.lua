@@ -12,10 +12,11 @@
 --
 -- ARGV[1]  now, ms   "" for the Redis clock
 -- ARGV[2]  group     consumer group of the stream
--- ARGV[3]  channels  how many, 0 to 64; their ids follow
+-- ARGV[3]  channels  how many, 0 to 256; their ids follow
 -- ARGV[..] entries   how many to acknowledge, 0 to 1,000; their ids follow
 -- ARGV[..] SKUs      how many, 0 to 4,000; then each: sku, first version, last version, oldest change ms, force (1 or 0),
---                    source (channel that made all of these changes and knows them, or ""), available delta
+--                    source (channel that made all of these changes and knows them, or ""), available delta, available
+--                    after the last change (0 and less: told ahead of everything due, unless parked or leased)
 --
 -- Returns ok <marked> <key or "">: how many times a SKU was marked on a channel; a key of the wrong type, whose channel was
 --   passed over: then the entries are not acknowledged, so that it is told once the key is mended
@@ -39,6 +40,7 @@ for index = 1, tonumber(take()) do
   items[index] = {
     sku = take(), first = tonumber(take()), last = tonumber(take()), changed_ms = tonumber(take()),
     force = take() == '1', source = take(), delta = tonumber(take()),
+    available = tonumber(take()),
   }
   skus[index] = items[index].sku
 end
@@ -55,7 +57,7 @@ end
 
 local function mark(channel, base, due, lease, work, sync)
   local due_key, _, dirty_key, work_key, sync_key = unpack(keys, base, base + 4)
-  local due_add, dirty_add, work_set, sync_set = {}, {}, {}, {}
+  local due_add, due_first, dirty_add, work_set, sync_set = {}, {}, {}, {}, {}
   for index, item in ipairs(items) do
     local version, quantity = string.match(sync[index] or '', '^(%d+) (%-?%d+) ')
     version = tonumber(version) or 0
@@ -75,6 +77,9 @@ local function mark(channel, base, due, lease, work, sync)
           work_set[#work_set + 1] = item.sku
           work_set[#work_set + 1] = attempts .. ' ' .. token .. ' ' .. claimed .. ' ' .. item.changed_ms .. ' ' .. last_error
         end
+      elseif item.available <= 0 and tonumber(due[index] or now) <= now then
+        due_first[#due_first + 1] = 0
+        due_first[#due_first + 1] = item.sku
       elseif not due[index] then
         due_add[#due_add + 1] = now
         due_add[#due_add + 1] = item.sku
@@ -85,6 +90,7 @@ local function mark(channel, base, due, lease, work, sync)
   if #dirty_add > 0 then redis.call('ZADD', dirty_key, 'LT', unpack(dirty_add)) end
   if #work_set > 0 then redis.call('HSET', work_key, unpack(work_set)) end
   if #due_add > 0 then redis.call('ZADD', due_key, 'NX', unpack(due_add)) end
+  if #due_first > 0 then redis.call('ZADD', due_key, unpack(due_first)) end
   return #dirty_add / 2
 end
 

@@ -15,10 +15,12 @@ use tokio::{
     time::{MissedTickBehavior, interval, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{
     channels::{Channel, Webhook, WebhookConfig},
     config::{self, ChannelKind, Config, Role},
+    domain::PublishPolicy,
     grpc::{self, ChannelInfo, GrpcSettings, convert::ContractLimits},
     http::{self, HttpState, Readiness},
     store::{
@@ -310,7 +312,6 @@ fn worker_settings(config: &Config) -> WorkerSettings {
         consumer: uuid::Uuid::now_v7().simple().to_string(),
         poll_interval: config.propagation.poll_interval,
         fan_out_batch: config.propagation.fan_out_batch,
-        adopt_after: config.propagation.lease,
         sweep_interval: config.holds.sweep_interval,
         sweep_batch: u32::try_from(config.holds.sweep_batch).unwrap_or(u32::MAX),
         lag_warn: config.propagation.lag_warn,
@@ -348,9 +349,17 @@ fn channel_setup(configured: &config::Channel) -> Result<ChannelSetup> {
     };
     Ok(ChannelSetup {
         id: configured.id.clone(),
+        fingerprint: fingerprint(configured),
         channel,
         policy: configured.publish,
         backoff: configured.backoff,
         concurrency: configured.concurrency,
     })
+}
+
+/// What decides where a channel is told and how much: hashed, since an address may hold a token.
+fn fingerprint(configured: &config::Channel) -> String {
+    let PublishPolicy { buffer, share, cap } = configured.publish;
+    let text = format!("{buffer} {share} {cap:?} {}", configured.url.expose());
+    format!("{:016x}", xxh3_64(text.as_bytes()))
 }

@@ -138,7 +138,7 @@ mod tests {
     fn one_event_is_the_documented_json() {
         let message = Message::structured(&web(), &state("A.1", 7));
         assert_eq!(String::from_utf8(message.body).expect("JSON is text"), EVENT);
-        assert_eq!(message.id, "web:A%2E1:7");
+        assert_eq!(message.id, "web:A%2E1:7:1700000000100");
         assert_eq!(message.content_type, "application/cloudevents+json");
     }
 
@@ -160,8 +160,8 @@ mod tests {
     #[test]
     fn ids_are_unambiguous_and_texts_are_escaped() {
         let check = |sku, id| assert_eq!(Message::structured(&web(), &state(sku, 1)).id, id);
-        check("Az-_09", "web:Az-_09:1");
-        check("a:1.%~", "web:a%3A1%2E%25%7E:1");
+        check("Az-_09", "web:Az-_09:1:1700000000100");
+        check("a:1.%~", "web:a%3A1%2E%25%7E:1:1700000000100");
         let body = Message::structured(&web(), &state(r#"a"\"#, 1)).body;
         let event: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         assert_eq!(event["data"]["sku"], r#"a"\"#);
@@ -172,6 +172,6 @@ mod tests {
         let body = Message::structured(&web(), &DesiredState { updated_ms: i64::MAX, ..state("A", 1) }).body;
         let event: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         assert_eq!(event.get("time"), None);
-        assert_eq!(event["id"], "web:A:1");
+        assert_eq!(event["id"], "web:A:1:1700000000100");
     }
 }

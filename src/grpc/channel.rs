@@ -79,15 +79,19 @@ impl ChannelService for ChannelServer {
 
 fn sync_status(info: &ChannelInfo, state: &SyncState, version: i64, available: i64) -> proto::SyncStatus {
     let told = state.confirmed_version > 0;
+    let wanted_quantity = info.policy.published(available);
+    let is_newest = state.confirmed_version >= version && state.confirmed_quantity == wanted_quantity;
+    // What is sold out is due ahead of everything, at 0: since its oldest change.
+    let due_ms = state.due_ms.map(|due_ms| due_ms.max(state.oldest_unconfirmed_ms.unwrap_or(0)));
     proto::SyncStatus {
         channel: info.id.to_string(),
         confirmed_version: state.confirmed_version,
         confirmed_quantity: state.confirmed_quantity,
         confirm_time: told.then(|| convert::timestamp(state.confirmed_ms)),
-        wanted_quantity: info.policy.published(available),
-        in_sync: state.confirmed_version >= version && state.oldest_unconfirmed_ms.is_none(),
+        wanted_quantity,
+        in_sync: is_newest && state.oldest_unconfirmed_ms.is_none(),
         attempts: i64::from(state.attempts),
-        next_attempt_time: state.due_ms.map(convert::timestamp),
+        next_attempt_time: due_ms.map(convert::timestamp),
         last_error: state.last_error.clone(),
         leased: state.lease_end_ms.is_some(),
         oldest_unconfirmed_time: state.oldest_unconfirmed_ms.map(convert::timestamp),

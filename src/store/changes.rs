@@ -17,6 +17,8 @@ pub struct Change {
     pub sku: Sku,
     /// Change of available.
     pub available_delta: i64,
+    /// Available right after.
+    pub available: i64,
     /// Version right after.
     pub version: i64,
     /// When, in ms of the Redis clock.
@@ -57,7 +59,7 @@ fn read(at_ms: &str, text: &str) -> Option<Vec<Change>> {
         let sku = Sku::parse(words.next()?).ok()?;
         let mut number = || words.next()?.parse::<i64>().ok();
         let (on_hand_delta, held_delta) = (number()?, number()?);
-        let (_on_hand, _held, version) = (number()?, number()?, number()?);
+        let (on_hand, held, version) = (number()?, number()?, number()?);
         let source = if kind.is_known_to_source() {
             source.get_or_insert_with(|| source_of(cause)).clone()
         } else {
@@ -67,6 +69,7 @@ fn read(at_ms: &str, text: &str) -> Option<Vec<Change>> {
             kind,
             sku,
             available_delta: on_hand_delta - held_delta,
+            available: on_hand - held,
             version,
             at_ms,
             source,

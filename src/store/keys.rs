@@ -39,9 +39,14 @@ impl Keys {
         format!("{}:pulse", self.namespace)
     }
 
-    /// Channels that were told about all stock once.
-    pub(super) fn seeded(&self) -> String {
-        format!("{}:seeded", self.namespace)
+    /// When a worker last said that it serves a channel.
+    pub(super) fn channels(&self) -> String {
+        format!("{}:channels", self.namespace)
+    }
+
+    /// Under which policy a channel was told about all stock.
+    pub(super) fn policies(&self) -> String {
+        format!("{}:policies", self.namespace)
     }
 
     pub(super) fn stock(&self, partition: Partition) -> String {
@@ -110,6 +115,7 @@ mod tests {
         let channel = keys.channel(seven, &ChannelId::parse("web").expect("legal"));
         let transact = keys.transact(seven, 20_778);
         assert_eq!(keys.meta(), "sg:meta");
+        assert_eq!([keys.channels(), keys.policies()], ["sg:channels", "sg:policies"]);
         assert_eq!(
             transact,
             [

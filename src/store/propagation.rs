@@ -4,7 +4,7 @@ use std::collections::HashMap;
 
 use redis::Value;
 
-use crate::domain::{ChannelId, DesiredState, EventKind, Partition, PublishPolicy, Sku};
+use crate::domain::{ChannelId, DesiredState, EventKind, Level, Partition, PublishPolicy, Sku};
 
 use super::{
     EntryId, Store, StoreError,
@@ -29,19 +29,22 @@ pub(super) struct Marked<'a> {
     /// The channel that made all of these changes and knows them already.
     source: Option<&'a ChannelId>,
     available_delta: i64,
+    /// After the last change.
+    available: i64,
 }
 
 impl<'a> Marked<'a> {
-    /// A SKU a channel was never told about, at the version it has.
-    pub(super) fn untold(sku: &'a Sku, version: i64, changed_ms: i64) -> Self {
+    /// A SKU a channel was never told about, as it is; forced, it is told even what it has confirmed.
+    pub(super) fn untold(sku: &'a Sku, level: &Level, changed_ms: i64, force: bool) -> Self {
         Self {
             sku,
-            first_version: version,
-            last_version: version,
+            first_version: level.version,
+            last_version: level.version,
             changed_ms,
-            force: false,
+            force,
             source: None,
             available_delta: 0,
+            available: level.available(),
         }
     }
 
@@ -54,6 +57,7 @@ impl<'a> Marked<'a> {
             force: change.kind == EventKind::Refused,
             source: change.source.as_ref(),
             available_delta: change.available_delta,
+            available: change.available,
         }
     }
 
@@ -63,7 +67,10 @@ impl<'a> Marked<'a> {
         if self.source != change.source.as_ref() || !is_next {
             self.source = None;
         }
-        self.last_version = self.last_version.max(change.version);
+        if change.version >= self.last_version {
+            self.last_version = change.version;
+            self.available = change.available;
+        }
         self.changed_ms = self.changed_ms.min(change.at_ms);
         self.force |= change.kind == EventKind::Refused;
         self.available_delta += change.available_delta;
@@ -145,12 +152,18 @@ pub enum Settled {
 /// Reads the streams of all partitions as one consumer of the group, on a connection of its own.
 pub struct EventReader {
     reader: Reader,
+    connection_id: i64,
     consumer: String,
     partitions: Vec<Partition>,
     keys: Vec<String>,
 }
 
 impl EventReader {
+    /// Names its connection, to [`Store::cut_short`] a read.
+    pub fn connection_id(&self) -> i64 {
+        self.connection_id
+    }
+
     /// Waits up to `wait_ms` for new entries; each is given to one consumer only. After a fault, begin anew.
     pub async fn next(
         &mut self,
@@ -195,7 +208,35 @@ impl Store {
     pub async fn event_reader(&self, consumer: &str) -> Result<EventReader, StoreError> {
         let partitions: Vec<_> = self.partitions().all().collect();
         let keys = partitions.iter().map(|partition| self.inner.keys.events(*partition)).collect();
-        Ok(EventReader { reader: self.reader().await?, consumer: consumer.to_owned(), partitions, keys })
+        let mut reader = self.reader().await?;
+        let answer = reader.query(redis::cmd("CLIENT").arg("ID"), 0).await?;
+        let Value::Int(connection_id) = answer else {
+            return Err(StoreError::Corrupt { script: "CLIENT ID", detail: scripts::sketch(&answer) });
+        };
+        Ok(EventReader { reader, connection_id, consumer: consumer.to_owned(), partitions, keys })
+    }
+
+    /// Ends a read that waits, as if its time were over: a read that is dropped instead may be given entries nobody sees.
+    pub async fn cut_short(&self, connection_id: i64) -> Result<(), StoreError> {
+        let _: i64 = self.query(redis::cmd("CLIENT").arg("UNBLOCK").arg(connection_id)).await?;
+        Ok(())
+    }
+
+    /// Takes a consumer out of the group wherever nothing is pending for it; elsewhere it stays until others have adopted
+    /// that. Only for a consumer that reads no more.
+    pub async fn leave_group(&self, consumer: &str) -> Result<(), StoreError> {
+        for partition in self.partitions().all() {
+            let key = self.inner.keys.events(partition);
+            let mut pending = redis::cmd("XPENDING");
+            pending.arg(&key).arg(GROUP).arg("-").arg("+").arg(1).arg(consumer);
+            let pending: Vec<Value> = self.query(&pending).await?;
+            if pending.is_empty() {
+                let mut command = redis::cmd("XGROUP");
+                command.arg("DELCONSUMER").arg(&key).arg(GROUP).arg(consumer);
+                let _: i64 = self.query(&command).await?;
+            }
+        }
+        Ok(())
     }
 
     /// Takes over entries another consumer read and never acknowledged; from `cursor` on, `None` at the end.
@@ -216,9 +257,14 @@ impl Store {
         Ok((changes::deliveries(entries)?, next))
     }
 
-    /// Marks the SKUs of entries due on every channel and acknowledges the entries. Entries that do not parse are left
+    /// Marks the SKUs of entries due on these channels and acknowledges the entries: they must be all that anybody serves. Entries that do not parse are left
     /// unacknowledged, so that nothing of them is lost. Returns how many marks were set.
-    pub async fn fan_out(&self, partition: Partition, entries: &[Delivery]) -> Result<u64, StoreError> {
+    pub async fn fan_out(
+        &self,
+        partition: Partition,
+        channels: &[ChannelId],
+        entries: &[Delivery],
+    ) -> Result<u64, StoreError> {
         let parsed: Vec<_> =
             entries.iter().filter_map(|entry| Some((entry.id, entry.changes.as_ref()?))).collect();
         let mut marked: Vec<Marked<'_>> = Vec::new();
@@ -240,11 +286,11 @@ impl Store {
             // Entries are acknowledged with the last SKUs: a crash before that marks again, which is harmless.
             let acknowledged: Vec<EntryId> =
                 if index == last { parsed.iter().map(|(id, _)| *id).collect() } else { Vec::new() };
-            sum += self.fan_out_script(partition, self.channels(), &acknowledged, chunk).await?;
+            sum += self.fan_out_script(partition, channels, &acknowledged, chunk).await?;
         }
         if marked.is_empty() && !parsed.is_empty() {
             let acknowledged: Vec<EntryId> = parsed.iter().map(|(id, _)| *id).collect();
-            sum += self.fan_out_script(partition, self.channels(), &acknowledged, &[]).await?;
+            sum += self.fan_out_script(partition, channels, &acknowledged, &[]).await?;
         }
         Ok(sum)
     }
@@ -275,7 +321,7 @@ impl Store {
             command.arg(one.sku.as_str()).arg(one.first_version).arg(one.last_version).arg(one.changed_ms);
             let source = one.source.filter(|source| self.inner.settings.own_sales_known.contains(source));
             command.arg(u8::from(one.force)).arg(source.map_or("", |source| source.as_str()));
-            command.arg(one.available_delta);
+            command.arg(one.available_delta).arg(one.available);
         }
         let reply = self.run_script(&FAN_OUT_SCRIPT, &command).await?;
         let [word, marks, sick] = &reply[..] else { return Err(corrupt(&FAN_OUT_SCRIPT, &reply)) };

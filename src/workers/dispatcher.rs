@@ -3,7 +3,13 @@
 //! What is pushed is read at the claim, so a retry carries the newest number. A push that is cut off leaves its lease to run
 //! out; the SKU is then due again.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use metrics::{Counter, Histogram, counter, histogram};
 use tokio::{
@@ -11,7 +17,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{error, info, warn};
+use tracing::{debug, error, info, warn};
 
 use crate::{
     channels::PushOutcome,
@@ -20,7 +26,7 @@ use crate::{
     telemetry,
 };
 
-use super::{ChannelSetup, FAULT_PAUSE, pause};
+use super::{ChannelSetup, FAULT_PAUSE, outage::Outage, pause};
 
 /// A SKU whose record is broken is looked at again after so long; VerifyStock mends it.
 const BROKEN_PAUSE_MS: i64 = 60_000;
@@ -38,6 +44,8 @@ struct Shared {
     /// Rung when something of this channel became due.
     wake: Arc<Notify>,
     meters: Meters,
+    /// Whether the last call brought nothing.
+    is_failing: AtomicBool,
 }
 
 /// Metrics of one channel, looked up once.
@@ -71,19 +79,26 @@ impl ChannelWorker {
     pub(super) fn new(store: Store, setup: ChannelSetup, poll_interval: Duration, wake: Arc<Notify>) -> Self {
         let permits = Arc::new(Semaphore::new(setup.concurrency));
         let meters = Meters::new(setup.id.as_str());
-        Self { shared: Arc::new(Shared { store, setup, wake, meters }), permits, poll_interval }
+        Self {
+            shared: Arc::new(Shared { store, setup, wake, meters, is_failing: AtomicBool::new(false) }),
+            permits,
+            poll_interval,
+        }
     }
 
     /// Serves the channel until told to stop; pushes on their way are finished.
     pub(super) async fn run(self, stop: CancellationToken) {
         let pushes = TaskTracker::new();
         let mut partition_first: u16 = 0;
+        let mut outage = Outage::of("claim what is due", Some(self.shared.setup.id.as_str()));
         while !stop.is_cancelled() {
             let wait = match self.round(partition_first, &pushes, &stop).await {
-                Ok(wait) => wait.min(self.poll_interval),
+                Ok(wait) => {
+                    outage.is_over();
+                    wait.min(self.poll_interval)
+                }
                 Err(fault) => {
-                    let channel = self.shared.setup.id.as_str();
-                    warn!(channel, error = &fault as &dyn std::error::Error, "cannot claim what is due now");
+                    outage.is_felt(&fault);
                     if !pause(FAULT_PAUSE, &stop).await {
                         break;
                     }
@@ -101,7 +116,7 @@ impl ChannelWorker {
         pushes.wait().await;
     }
 
-    /// Claims and pushes until nothing is due; returns how long until something is.
+    /// Claims and pushes until a full turn finds nothing due; returns how long until something is.
     async fn round(
         &self,
         partition_first: u16,
@@ -109,11 +124,11 @@ impl ChannelWorker {
         stop: &CancellationToken,
     ) -> Result<Duration, StoreError> {
         let count = self.shared.store.partitions().count();
-        let mut next = Duration::MAX;
-        for step in 0..count {
-            // Another partition first each time: none is starved while calls are scarce.
-            let partition = Partition((partition_first % count + step) % count);
-            loop {
+        loop {
+            let (mut next, mut is_done) = (Duration::MAX, true);
+            for step in 0..count {
+                // One claim each, another partition first each time: none is starved while calls are scarce.
+                let partition = Partition((partition_first % count + step) % count);
                 let permit = tokio::select! {
                     () = stop.cancelled() => return Ok(Duration::ZERO),
                     permit = Arc::clone(&self.permits).acquire_owned() => permit,
@@ -125,16 +140,19 @@ impl ChannelWorker {
                     next = next.min(Duration::from_millis(next_in_ms));
                 }
                 if claim.items.is_empty() && claim.broken.is_empty() {
-                    break;
+                    continue;
                 }
+                is_done = false;
                 let shared = Arc::clone(&self.shared);
                 pushes.spawn(async move {
                     shared.push(partition, &token, claim).await;
                     drop(permit);
                 });
             }
+            if is_done {
+                return Ok(next);
+            }
         }
-        Ok(next)
     }
 }
 
@@ -152,6 +170,7 @@ impl Shared {
             let started = Instant::now();
             let outcomes = self.setup.channel.push(&states).await;
             self.meters.push.record(started.elapsed());
+            self.tell_of_health(&outcomes);
             let settled =
                 claim.items.iter().zip(outcomes).map(|(item, outcome)| self.settlement(item, outcome));
             settlements.extend(settled);
@@ -167,6 +186,26 @@ impl Shared {
         }
     }
 
+    /// Logs when the channel begins to fail and when it works again; a call that brought anything is one that works.
+    fn tell_of_health(&self, outcomes: &[PushOutcome]) {
+        let channel = self.setup.id.as_str();
+        let error = outcomes.iter().find_map(|outcome| match outcome {
+            PushOutcome::Applied => None,
+            PushOutcome::RetryAfter { error, .. }
+            | PushOutcome::Rejected { error }
+            | PushOutcome::Unknown { error } => Some(error),
+        });
+        let works = outcomes.contains(&PushOutcome::Applied);
+        let failed_before = self.is_failing.swap(!works, Ordering::Relaxed);
+        match error {
+            Some(error) if !works && !failed_before => {
+                warn!(channel, error = %error, "a channel fails: what it was not told is retried");
+            }
+            _ if works && failed_before => info!(channel, "a channel works again"),
+            _ => {}
+        }
+    }
+
     fn settlement(&self, item: &Claimed, outcome: PushOutcome) -> Settlement {
         let DesiredState { sku, version, published, .. } = &item.desired;
         let after_failure = || {
@@ -175,13 +214,13 @@ impl Shared {
         };
         let failed = |delay_ms, burns_attempt, error: String| {
             let channel = self.setup.id.as_str();
-            info!(
+            debug!(
                 channel,
                 sku = sku.as_str(),
                 attempts = item.attempts,
                 delay_ms,
                 error,
-                "a channel was not told"
+                "a channel was not told about a SKU"
             );
             SettleOutcome::Failed { delay_ms, burns_attempt, error }
         };

@@ -1,41 +1,45 @@
 //! Carries stream entries to the due sets of all channels. Reads as one consumer of the group `fanout`; what a dead consumer
 //! left unacknowledged is adopted. An entry that does not parse stays unacknowledged and is logged: it is never lost.
 
-use std::{collections::HashSet, convert::Infallible, time::Duration};
+use std::{collections::HashSet, pin::pin, time::Duration};
 
 use metrics::counter;
 use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
-use tracing::{error, warn};
+use tracing::{debug, error};
 
 use crate::{
-    domain::Partition,
-    store::{Delivery, EntryId, Store, StoreError},
+    domain::{ChannelId, Partition},
+    store::{Delivery, EntryId, EventReader, Store, StoreError},
     telemetry,
 };
 
-use super::{FAULT_PAUSE, Wake, WorkerSettings, pause};
+use super::{FAULT_PAUSE, Wake, WorkerSettings, outage::Outage, pause};
 
 /// How long one read waits for entries.
 const READ_WAIT_MS: u64 = 1000;
 /// What comes within so long after a read goes together in the next: under load this halves what Redis pays per sale, and
 /// an idle stream is still read at once.
 const GATHER: Duration = Duration::from_millis(5);
+/// Entries idle this long are taken over: their reader died, or stopped in the middle. Marking twice is harmless.
+const ADOPT_AFTER: Duration = Duration::from_secs(5);
+/// No entry is carried by a list of channels older than this.
+pub(super) const CHANNELS_REFRESH: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(store: Store, settings: WorkerSettings, wake: Wake, stop: CancellationToken) {
-    let mut worker = FanOut { store, settings, wake, reported: HashSet::new() };
-    loop {
-        let fault = tokio::select! {
-            () = stop.cancelled() => return,
-            ended = worker.carry_on() => match ended {
-                Ok(never) => match never {},
-                Err(fault) => fault,
-            },
-        };
-        warn!(error = &fault as &dyn std::error::Error, "cannot carry events to channels now");
+    let served = Served { channels: Vec::new(), asked_at: None };
+    let mut worker = FanOut { store, settings, wake, served, reported: HashSet::new() };
+    let mut outage = Outage::of("carry events to channels", None);
+    while let Err(fault) = worker.carry_on(&mut outage, &stop).await {
+        outage.is_felt(&fault);
         if !pause(FAULT_PAUSE, &stop).await {
+            // A read that failed may have been given entries after all: leaving now could drop them.
             return;
         }
+    }
+    if let Err(fault) = worker.store.leave_group(&worker.settings.consumer).await {
+        // A consumer that is left behind costs Redis some bytes.
+        debug!(error = &fault as &dyn std::error::Error, "cannot leave the consumer group");
     }
 }
 
@@ -43,52 +47,80 @@ struct FanOut {
     store: Store,
     settings: WorkerSettings,
     wake: Wake,
+    served: Served,
     /// Entries that do not parse and were logged.
     reported: HashSet<(Partition, EntryId)>,
 }
 
+/// The channels anybody serves, as Redis knew them a moment ago.
+struct Served {
+    channels: Vec<ChannelId>,
+    asked_at: Option<Instant>,
+}
+
 impl FanOut {
-    /// Reads and carries until a fault.
-    async fn carry_on(&mut self) -> Result<Infallible, StoreError> {
+    /// Reads and carries until told to stop, or a fault. What was read is carried: only the wait for more is cut short.
+    async fn carry_on(&mut self, outage: &mut Outage, stop: &CancellationToken) -> Result<(), StoreError> {
         // After a Redis that lost its data the group is made again, from the beginning of the stream.
         self.store.ensure_group().await?;
         let mut reader = self.store.event_reader(&self.settings.consumer).await?;
         let mut adopt_at = Instant::now();
-        loop {
+        while !stop.is_cancelled() {
             if adopt_at <= Instant::now() {
-                self.adopt().await?;
-                adopt_at = Instant::now() + self.settings.adopt_after;
+                self.adopt(stop).await?;
+                adopt_at = Instant::now() + ADOPT_AFTER;
             }
-            let found = reader.next(self.settings.fan_out_batch, READ_WAIT_MS).await?;
-            if found.is_empty() {
-                continue;
-            }
-            for (partition, entries) in found {
+            self.refresh_channels().await?;
+            for (partition, entries) in self.read(&mut reader, stop).await? {
                 self.carry(partition, &entries).await?;
             }
-            tokio::time::sleep(GATHER).await; // why: batches at our own pace, not one read per script
+            outage.is_over();
+            pause(GATHER, stop).await;
         }
+        Ok(())
+    }
+
+    async fn read(
+        &self,
+        reader: &mut EventReader,
+        stop: &CancellationToken,
+    ) -> Result<Vec<(Partition, Vec<Delivery>)>, StoreError> {
+        let connection_id = reader.connection_id();
+        let mut read = pin!(reader.next(self.settings.fan_out_batch, READ_WAIT_MS));
+        tokio::select! {
+            biased;
+            found = &mut read => return found,
+            () = stop.cancelled() => {}
+        }
+        if let Err(fault) = self.store.cut_short(connection_id).await {
+            debug!(
+                error = &fault as &dyn std::error::Error,
+                "cannot cut a read short; it ends by itself soon"
+            );
+        }
+        read.await
     }
 
     /// Takes over what a consumer that died had read, and what we had read before a fault.
-    async fn adopt(&mut self) -> Result<(), StoreError> {
-        let idle_ms = u64::try_from(self.settings.adopt_after.as_millis()).unwrap_or(u64::MAX);
-        for partition in self.store.partitions().all() {
+    async fn adopt(&mut self, stop: &CancellationToken) -> Result<(), StoreError> {
+        let idle_ms = u64::try_from(ADOPT_AFTER.as_millis()).unwrap_or(u64::MAX);
+        let (store, count) = (self.store.clone(), self.settings.fan_out_batch);
+        let consumer = self.settings.consumer.clone();
+        for partition in store.partitions().all() {
             let mut cursor = Some(EntryId::default());
-            while let Some(from) = cursor {
-                let (entries, next) = self
-                    .store
-                    .adopt_entries(
-                        partition,
-                        &self.settings.consumer,
-                        idle_ms,
-                        from,
-                        self.settings.fan_out_batch,
-                    )
-                    .await?;
+            while let Some(from) = cursor.filter(|_| !stop.is_cancelled()) {
+                let (entries, next) = store.adopt_entries(partition, &consumer, idle_ms, from, count).await?;
                 self.carry(partition, &entries).await?;
                 cursor = next;
             }
+        }
+        Ok(())
+    }
+
+    async fn refresh_channels(&mut self) -> Result<(), StoreError> {
+        let now = Instant::now();
+        if self.served.asked_at.is_none_or(|at| now >= at + CHANNELS_REFRESH) {
+            self.served = Served { channels: self.store.served_channels().await?, asked_at: Some(now) };
         }
         Ok(())
     }
@@ -97,6 +129,8 @@ impl FanOut {
         if entries.is_empty() {
             return Ok(());
         }
+        // A read may have waited: others must have heard of a new channel when it begins to be told all stock.
+        self.refresh_channels().await?;
         for entry in entries.iter().filter(|entry| entry.changes.is_none()) {
             if self.reported.insert((partition, entry.id)) {
                 counter!(telemetry::BROKEN_RECORDS).increment(1);
@@ -107,7 +141,7 @@ impl FanOut {
                 );
             }
         }
-        let marks = self.store.fan_out(partition, entries).await?;
+        let marks = self.store.fan_out(partition, &self.served.channels, entries).await?;
         let events: usize = entries.iter().filter_map(|entry| entry.changes.as_ref()).map(Vec::len).sum();
         counter!(telemetry::EVENTS_FANNED_OUT).increment(u64::try_from(events).unwrap_or(u64::MAX));
         if marks > 0 {

@@ -6,6 +6,7 @@
 mod dispatcher;
 mod fan_out;
 mod gauges;
+mod outage;
 mod seeder;
 mod sweeper;
 
@@ -34,8 +35,6 @@ pub struct WorkerSettings {
     pub poll_interval: Duration,
     /// Stream entries fanned out at once.
     pub fan_out_batch: usize,
-    /// Stream entries idle this long are taken over from a dead worker.
-    pub adopt_after: Duration,
     /// How often overdue holds are looked for.
     pub sweep_interval: Duration,
     /// Overdue holds ended by one script.
@@ -52,6 +51,8 @@ pub struct ChannelSetup {
     pub channel: Arc<dyn Channel>,
     /// How much of the stock it may show.
     pub policy: PublishPolicy,
+    /// Differs when the policy or the address differs: then the channel is told about all stock again.
+    pub fingerprint: String,
     /// The waits between attempts.
     pub backoff: Backoff,
     /// Calls on their way at the same time.
@@ -84,7 +85,8 @@ pub fn spawn(
         return;
     }
     tasks.spawn(fan_out::run(store.clone(), settings.clone(), wake.clone(), stop.clone()));
-    tasks.spawn(seeder::run(store.clone(), wake, stop.clone()));
+    let fingerprinted = setups.iter().map(|setup| (setup.id.clone(), setup.fingerprint.clone())).collect();
+    tasks.spawn(seeder::run(store.clone(), fingerprinted, wake, stop.clone()));
     tasks.spawn(gauges::run(store.clone(), settings.clone(), stop.clone()));
     for (setup, wake) in setups.into_iter().zip(wakes) {
         let worker = ChannelWorker::new(store.clone(), setup, settings.poll_interval, wake);

@@ -109,7 +109,7 @@ async fn a_redis_that_forgets_its_scripts_is_not_noticed() {
         let read = shop.read("me", 1000).await;
         for (partition, entries) in read {
             shop.forget_scripts().await;
-            shop.store.fan_out(partition, &entries).await.unwrap();
+            shop.store.fan_out(partition, shop.store.channels(), &entries).await.unwrap();
         }
         shop.forget_scripts().await;
         let claim = shop.store.claim(home, &web, &policy, "t1", 10).await.unwrap();

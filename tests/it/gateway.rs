@@ -91,6 +91,13 @@ impl Setup {
         .set("grpc.threads = 1")
     }
 
+    /// The same shop with the same settings, and no channels yet.
+    pub(crate) fn without_channels(&self) -> Self {
+        let directory = Arc::new(tempfile::Builder::new().prefix("stockgate-e2e-").tempdir().unwrap());
+        let (namespace, settings) = (self.namespace.clone(), self.settings.clone());
+        Self { directory, namespace, settings, channels: String::new() }
+    }
+
     /// Adds a setting: `section.name = value`.
     pub(crate) fn set(mut self, line: &str) -> Self {
         self.settings.push(line.to_owned());
@@ -216,6 +223,12 @@ impl Gateway {
             find()
         })
         .await
+    }
+
+    /// How many lines of the log have this message.
+    pub(crate) fn log_count(&self, message: &str) -> usize {
+        let quoted = format!("\"message\":{message:?}");
+        self.log.lock().unwrap().iter().filter(|line| line.contains(&quoted)).count()
     }
 
     /// The process id of the Redis it started last.

@@ -91,6 +91,12 @@ impl Shop {
         Self::again(self.settings.clone(), Arc::clone(&self.clock))
     }
 
+    /// Another one that serves other channels.
+    pub(crate) fn gateway_for(&self, channels: &[&str]) -> Self {
+        let channels = channels.iter().map(|name| channel(name)).collect();
+        Self::again(StoreSettings { channels, ..self.settings.clone() }, Arc::clone(&self.clock))
+    }
+
     /// Goes down as a gateway does: what is queued is answered, tasks are joined.
     pub(crate) async fn close(self) {
         self.stop.cancel();

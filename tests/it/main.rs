@@ -7,6 +7,7 @@
 
 mod batches;
 mod broken;
+mod channel_registry;
 mod counts;
 mod gateway;
 mod gateway_bad_input;
@@ -19,7 +20,9 @@ mod gateway_inventory;
 mod gateway_receiver;
 mod gateway_redis;
 mod gateway_redis_gone;
+mod gateway_rollout;
 mod gateway_webhooks;
+mod gateway_workers;
 mod harness;
 mod history;
 mod holds;
@@ -32,6 +35,7 @@ mod race;
 mod requests;
 mod scripts;
 mod server;
+mod sold_out;
 mod steps;
 mod story;
 mod tidy;

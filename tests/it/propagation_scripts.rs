@@ -47,7 +47,7 @@ impl Street {
     async fn fan_out(&self) -> u64 {
         let mut marks = 0;
         for (partition, entries) in self.shop.read("me", 1000).await {
-            marks += self.shop.store.fan_out(partition, &entries).await.unwrap();
+            marks += self.shop.store.fan_out(partition, self.shop.store.channels(), &entries).await.unwrap();
         }
         marks
     }
@@ -118,7 +118,10 @@ async fn fanning_out_again_marks_nothing_that_is_confirmed() {
     street.shop.redis::<()>(redis::cmd("XGROUP").arg("SETID").arg(events).arg("fanout").arg("0")).await;
     for (partition, entries) in street.shop.read("again", 1000).await {
         assert!(!entries.is_empty());
-        assert_eq!(street.shop.store.fan_out(partition, &entries).await.unwrap(), 0);
+        assert_eq!(
+            street.shop.store.fan_out(partition, street.shop.store.channels(), &entries).await.unwrap(),
+            0
+        );
     }
     assert_eq!(street.counts(&street.web).await, ChannelCounts::default());
     street.shop.close().await;
@@ -281,7 +284,7 @@ async fn an_older_change_adopted_during_a_push_counts_for_the_lag() {
         street.shop.pass(10);
         street.change(&restock("i2", &[("A", 1)])).await;
         let (adopted, _) = store.adopt_entries(street.home, "me", 0, EntryId::default(), 100).await.unwrap();
-        store.fan_out(street.home, &adopted).await.unwrap();
+        store.fan_out(street.home, store.channels(), &adopted).await.unwrap();
         let settled = street.settle(&street.web, "t", &[applied(&claim, 0)]).await;
         assert!(matches!(settled[..], [Settled::Moved { .. }]), "{settled:?}");
         assert_eq!(street.state(&street.web).await.oldest_unconfirmed_ms, Some(START_MS + 10));
@@ -423,7 +426,7 @@ async fn entries_somebody_else_read_and_lost_are_adopted() {
         let (adopted, next) =
             store.adopt_entries(street.home, "me", 0, EntryId::default(), 100).await.unwrap();
         assert_eq!((adopted.len(), next), (1, None));
-        store.fan_out(street.home, &adopted).await.unwrap();
+        store.fan_out(street.home, store.channels(), &adopted).await.unwrap();
         assert!(street.is_due(&street.web).await);
         let (left, _) = store.adopt_entries(street.home, "me", 0, EntryId::default(), 100).await.unwrap();
         assert!(left.is_empty(), "acknowledged with the marks");
@@ -446,7 +449,7 @@ async fn a_key_of_the_wrong_type_is_named_and_nothing_is_half_written() {
                 let key = street.shop.key("A", &format!("{kind}:{channel}"));
                 street.shop.redis::<()>(redis::cmd("SET").arg(&key).arg("wrong")).await;
                 // A sick channel hurts nobody else, and the entry waits until it is mended.
-                assert!(store.fan_out(street.home, &read[0].1).await.is_ok());
+                assert!(store.fan_out(street.home, store.channels(), &read[0].1).await.is_ok());
                 let healthy = if channel == "web" { &street.app } else { &street.web };
                 assert!(street.is_due(healthy).await || *healthy == street.web, "{key}");
                 let (left, _) =

@@ -164,7 +164,7 @@ impl Telling {
     }
 
     async fn fan_out(&mut self, partition: Partition, entries: &[Delivery]) {
-        self.shop.store.fan_out(partition, entries).await.unwrap();
+        self.shop.store.fan_out(partition, self.shop.store.channels(), entries).await.unwrap();
         self.acknowledged.extend(entries.iter().map(|entry| (partition, entry.id)));
     }
 
