@@ -19,6 +19,8 @@ use super::{
 const IMPORT_ROWS_AHEAD: usize = 128;
 /// Findings one answer lists.
 const FINDINGS_MAX: usize = 1000;
+/// How far an entry's id may be from the time of its events: no script runs that long.
+const ENTRY_TIME_SLACK_MS: i64 = 5_000;
 /// Pages read backwards for the count of a SKU at an event of another SKU; 500 entries each and more.
 const AS_OF_PAGES_MAX: usize = 20;
 
@@ -108,14 +110,17 @@ impl InventoryService for InventoryServer {
         let query = convert::list_events(request.into_inner())?;
         let purpose = if query.newest_first { Purpose::NewestFirst } else { Purpose::OldestFirst };
         let position = open_events("page_token", purpose, &query.page_token)?;
+        let (start_ms, end_ms) = (query.start_ms.unwrap_or(i64::MIN), query.end_ms.unwrap_or(i64::MAX));
+        // Entries around the span are read too, since their ids are not their events' times to the ms.
         let ms = |moment: i64| u64::try_from(moment).unwrap_or(0);
         let scope = EventScope {
             sku: query.sku,
-            first: EntryId { ms: query.start_ms.map_or(0, ms), seq: 0 },
+            first: EntryId { ms: ms(start_ms.saturating_sub(ENTRY_TIME_SLACK_MS)), seq: 0 },
             last: match query.end_ms {
-                Some(end) => EntryId { ms: ms(end), seq: 0 }.previous().unwrap_or_default(),
+                Some(end) => EntryId { ms: ms(end.saturating_add(ENTRY_TIME_SLACK_MS)), seq: 0 },
                 None => EntryId::END,
             },
+            at_ms: start_ms..end_ms,
             newest_first: query.newest_first,
         };
         let page = self.decider.store.event_page(&scope, &position, query.page_size).await;
@@ -190,6 +195,7 @@ async fn on_hand_at(store: &Store, sku: &Sku, as_of: EventId) -> Result<i64, Pro
         sku: Some(sku.clone()),
         first: EntryId::default(),
         last: EntryId { ms: as_of.entry_ms, seq: as_of.entry_seq },
+        at_ms: i64::MIN..i64::MAX,
         newest_first: true,
     };
     let mut position = vec![as_of];

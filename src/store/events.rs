@@ -49,14 +49,6 @@ impl EntryId {
             None => Some(Self { ms: self.ms.checked_add(1)?, seq: 0 }),
         }
     }
-
-    /// The id just before; None at the beginning.
-    pub fn previous(self) -> Option<Self> {
-        match self.seq.checked_sub(1) {
-            Some(seq) => Some(Self { seq, ..self }),
-            None => Some(Self { ms: self.ms.checked_sub(1)?, seq: u64::MAX }),
-        }
-    }
 }
 
 impl std::fmt::Display for EntryId {
@@ -208,10 +200,9 @@ mod tests {
     }
 
     #[test]
-    fn places_have_neighbours() {
-        let id = EntryId { ms: 5, seq: 0 };
-        assert_eq!(id.previous(), Some(EntryId { ms: 4, seq: u64::MAX }));
-        assert_eq!(id.previous().and_then(EntryId::next), Some(id));
-        assert_eq!(EntryId::default().previous(), None);
+    fn places_have_a_next() {
+        let id = EntryId { ms: 5, seq: u64::MAX };
+        assert_eq!(id.next(), Some(EntryId { ms: 6, seq: 0 }));
+        assert_eq!(EntryId::END.next(), None);
     }
 }

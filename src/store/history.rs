@@ -1,6 +1,6 @@
 //! Paging through events, of one SKU or of all, forwards or backwards, over all partitions in the order of their entries.
 
-use std::collections::VecDeque;
+use std::{collections::VecDeque, ops::Range};
 
 use crate::domain::{Event, EventId, Partition, Sku};
 
@@ -20,8 +20,16 @@ pub struct EventScope {
     pub first: EntryId,
     /// Up to this entry, itself included.
     pub last: EntryId,
+    /// Not before this ms of the Redis clock, and before that one: an entry's id is up to a script's run older than its events.
+    pub at_ms: Range<i64>,
     /// From the last event back.
     pub newest_first: bool,
+}
+
+impl EventScope {
+    fn holds(&self, event: &Event) -> bool {
+        self.sku.as_ref().is_none_or(|sku| *sku == event.sku) && self.at_ms.contains(&event.at_ms)
+    }
 }
 
 /// The last event that was passed, per partition; one left out begins at its end of the scope.
@@ -118,7 +126,7 @@ impl Store {
             };
             let Some(event) = lane.ahead.pop_front() else { continue };
             lane.passed = Some(event.id);
-            if scope.sku.as_ref().is_none_or(|sku| *sku == event.sku) {
+            if scope.holds(&event) {
                 page.events.push(event);
             }
             if page.events.len() == count {

@@ -14,7 +14,8 @@ const SKUS: [&str; 8] = ["A", "B", "C", "D", "E", "F", "G", "H"];
 
 /// All events, page by page; `between` happens after each page.
 async fn pages(shop: &Shop, newest_first: bool, between: impl AsyncFn(usize)) -> Vec<Event> {
-    let scope = EventScope { sku: None, first: EntryId::default(), last: EntryId::END, newest_first };
+    let at_ms = i64::MIN..i64::MAX;
+    let scope = EventScope { sku: None, first: EntryId::default(), last: EntryId::END, at_ms, newest_first };
     let (mut events, mut position) = (Vec::new(), Vec::new());
     for number in 0.. {
         let page = shop.store.event_page(&scope, &position, 3).await.unwrap();
