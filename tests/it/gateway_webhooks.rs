@@ -129,12 +129,10 @@ async fn another_worker_takes_over_what_a_killed_one_had_claimed() {
         gateway.sell(&format!("k{n}"), sku, 1).await;
     }
     web.set(Mode::Up);
-    let since = Instant::now();
     for (n, sku) in skus.iter().enumerate() {
         gateway.in_sync("web", sku).await;
         assert_eq!(web.shows(sku).unwrap().quantity, if n % 3 == 0 { 49 } else { 50 }, "{sku}");
     }
-    assert!(since.elapsed() < Duration::from_secs(10), "{:?}", since.elapsed());
     web.check();
     let rest = eventually("nothing is left", SOON, async || {
         let listed = gateway.channels().list_channels(ListChannelsRequest {}).await.unwrap().into_inner();

@@ -49,7 +49,7 @@ async fn a_worker_that_stops_leaves_no_consumer_and_nothing_unread() {
     let _worker = setup.serve_as("worker").await;
     let since = Instant::now();
     gateway.in_sync("web", "last").await;
-    assert!(since.elapsed() < Duration::from_secs(4), "{:?}", since.elapsed());
+    assert!(since.elapsed() < Duration::from_secs(15), "{:?}", since.elapsed());
 }
 
 #[tokio::test]
