@@ -72,7 +72,7 @@ pub async fn serve(
         .with_graceful_shutdown(stop.clone().cancelled_owned());
     let overdue = async {
         stop.cancelled().await;
-        time::sleep(DRAIN_TIMEOUT).await;
+        time::sleep(DRAIN_TIMEOUT).await; // why: a hard end for requests that do not finish
     };
     tokio::select! {
         ended = server => ended.map_err(|source| HttpError::Serve { source }),

@@ -161,7 +161,7 @@ impl Buyer {
             if attempt == ATTEMPTS_MAX || !may_be_asked_again(status.code()) {
                 return Err(status);
             }
-            tokio::time::sleep(RETRY_WAIT * 2_u32.pow(attempt - 1)).await;
+            tokio::time::sleep(RETRY_WAIT * 2_u32.pow(attempt - 1)).await; // why: a caller's own backoff, at most a few
             attempt += 1;
         }
     }

@@ -197,7 +197,7 @@ async fn receive(State(shop): State<Arc<Shop>>, headers: HeaderMap, body: Bytes)
         }
     };
     if let Behaviour::Slow { delay } = shop.behaviour {
-        tokio::time::sleep(delay).await;
+        tokio::time::sleep(delay).await; // why: being slow is what this channel is for
     }
     // Remembered last: a caller that gave up meanwhile was not acknowledged.
     lock(&shop.seen).acknowledge(changes);

@@ -50,7 +50,7 @@ pub(super) async fn wait_until_ready(
             _ if !is_loading && waited >= config.start_timeout => {
                 return Err(EmbeddedError::NoAnswer { waited_ms, log: home.log() });
             }
-            _ => tokio::time::sleep(LOOK_EVERY).await,
+            _ => tokio::time::sleep(LOOK_EVERY).await, // why: another process's socket rings no bell
         }
     }
 }
@@ -88,7 +88,7 @@ async fn is_gone_within(socket: &Path, limit: Duration) -> bool {
         if Instant::now() >= deadline {
             return false;
         }
-        tokio::time::sleep(LOOK_EVERY).await;
+        tokio::time::sleep(LOOK_EVERY).await; // why: another process's socket rings no bell
     }
     true
 }

@@ -76,7 +76,7 @@ impl Supervisor {
         loop {
             *failures = failures.saturating_add(1);
             let wait = RESTART_BACKOFF.delay(*failures, fastrand::f64());
-            self.stop.run_until_cancelled(tokio::time::sleep(wait)).await?;
+            self.stop.run_until_cancelled(tokio::time::sleep(wait)).await?; // why: backoff between restarts
             // No limit on loading: killing a Redis that loads for long would keep it from ever coming back.
             match raise(&self.home, &self.config, None, &self.stop).await {
                 Ok(raised) => return Some(raised),

@@ -51,7 +51,7 @@ async fn eventually(what: &str, mut is_so: impl FnMut() -> bool) {
     let deadline = Instant::now() + PATIENCE;
     while !is_so() {
         assert!(Instant::now() < deadline, "never happened: {what}");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await; // why: looks again for a condition, up to a deadline
     }
 }
 
@@ -181,7 +181,7 @@ async fn killed_gateway_leaves_no_redis() {
             break as_pid(pid);
         }
         assert!(Instant::now() < deadline, "redis never came up");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await; // why: looks again for a condition, up to a deadline
     };
     gateway.kill().expect("is killed");
     gateway.wait().expect("is collected");

@@ -33,7 +33,7 @@ impl Server {
         let deadline = Instant::now() + PATIENCE;
         while !server.dir.path().join("s").exists() {
             assert!(Instant::now() < deadline, "no socket: {arguments:?}");
-            tokio::time::sleep(Duration::from_millis(10)).await;
+            tokio::time::sleep(Duration::from_millis(10)).await; // why: looks again for a condition, up to a deadline
         }
         server
     }
@@ -158,7 +158,7 @@ async fn replicas_without_a_minimum_warn() {
             break warnings;
         }
         assert!(Instant::now() < deadline, "the replica never came");
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        tokio::time::sleep(Duration::from_millis(10)).await; // why: looks again for a condition, up to a deadline
     };
     assert!(matches!(&warnings[..], [only] if only.contains("min-replicas-to-write 1")), "{warnings:?}");
     master.run("CONFIG SET min-replicas-to-write 1").await;
