@@ -357,9 +357,11 @@ fn channel_setup(configured: &config::Channel) -> Result<ChannelSetup> {
     })
 }
 
-/// What decides where a channel is told and how much: hashed, since an address may hold a token.
+/// Where a channel is told, and what: `<address>:<policy>`, so that a change of the one is told from a change of the other.
+/// Hashed, since an address may hold a token.
 fn fingerprint(configured: &config::Channel) -> String {
-    let PublishPolicy { buffer, share, cap } = configured.publish;
-    let text = format!("{buffer} {share} {cap:?} {}", configured.url.expose());
-    format!("{:016x}", xxh3_64(text.as_bytes()))
+    let PublishPolicy { buffer, share, cap, pause_at, resume_at } = configured.publish;
+    let policy = format!("{buffer} {share} {cap:?} {pause_at:?} {resume_at}");
+    let [address, policy] = [configured.url.expose(), &policy].map(|text| xxh3_64(text.as_bytes()));
+    format!("{address:016x}:{policy:016x}")
 }

@@ -82,8 +82,7 @@ impl<'a> CloudEvent<'a> {
             data: StockChanged {
                 sku,
                 quantity: item.published,
-                // A listing is never paused without a pause rule, and channels have none.
-                paused: false,
+                paused: item.paused,
                 version: item.version,
                 event_id: item.event_id.to_string(),
             },
@@ -112,6 +111,7 @@ mod tests {
         DesiredState {
             sku: Sku::parse(sku).expect("a legal SKU"),
             published: 12,
+            paused: false,
             version,
             updated_ms: 1_700_000_000_123,
             unconfirmed_since_ms: 1_700_000_000_100,
@@ -165,6 +165,14 @@ mod tests {
         let body = Message::structured(&web(), &state(r#"a"\"#, 1)).body;
         let event: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
         assert_eq!(event["data"]["sku"], r#"a"\"#);
+    }
+
+    #[test]
+    fn a_paused_listing_is_told_as_such() {
+        let body =
+            Message::structured(&web(), &DesiredState { published: 0, paused: true, ..state("A", 1) }).body;
+        let event: serde_json::Value = serde_json::from_slice(&body).expect("JSON");
+        assert_eq!((&event["data"]["quantity"], &event["data"]["paused"]), (&0.into(), &true.into()));
     }
 
     #[test]

@@ -57,7 +57,7 @@ impl Webhook {
             .header("webhook-signature", self.signer.sign(&message.id, timestamp_s, &message.body))
             .body(message.body);
         match request.send().await {
-            Ok(response) => answer::outcome(response).await,
+            Ok(response) => answer::outcome(response, items.len()).await,
             Err(error) => answer::no_answer(error, self.timeout),
         }
     }

@@ -174,7 +174,12 @@ fn complete(
         url: section.url?,
         secret: secret?,
         batch: section.batch,
-        publish: PublishPolicy { buffer: section.buffer, share: section.share, cap: section.cap },
+        publish: PublishPolicy {
+            buffer: section.buffer,
+            share: section.share,
+            cap: section.cap,
+            ..PublishPolicy::default()
+        },
         concurrency: section.concurrency,
         timeout: section.timeout,
         backoff: propagation.backoff(),

@@ -364,6 +364,7 @@ impl Store {
                     desired: DesiredState {
                         sku,
                         published: policy.published(level.available()),
+                        paused: policy.paused(policy.published(level.available()), false),
                         version: level.version,
                         updated_ms: level.updated_ms,
                         unconfirmed_since_ms,

@@ -53,24 +53,15 @@ struct Meters {
     lag: Histogram,
     push: Histogram,
     coalesced: Counter,
-    applied: Counter,
-    retry_after: Counter,
-    rejected: Counter,
-    unknown: Counter,
 }
 
 impl Meters {
     fn new(channel: &str) -> Self {
         let channel = channel.to_owned();
-        let pushes = |outcome: &'static str| counter!(telemetry::PUSHES, "channel" => channel.clone(), "outcome" => outcome);
         Self {
             lag: histogram!(telemetry::SYNC_LAG_SECONDS, "channel" => channel.clone()),
             push: histogram!(telemetry::PUSH_SECONDS, "channel" => channel.clone()),
-            coalesced: counter!(telemetry::COALESCED, "channel" => channel.clone()),
-            applied: pushes("applied"),
-            retry_after: pushes("retry_after"),
-            rejected: pushes("rejected"),
-            unknown: pushes("unknown"),
+            coalesced: counter!(telemetry::COALESCED, "channel" => channel),
         }
     }
 }
@@ -189,13 +180,8 @@ impl Shared {
     /// Logs when the channel begins to fail and when it works again; a call that brought anything is one that works.
     fn tell_of_health(&self, outcomes: &[PushOutcome]) {
         let channel = self.setup.id.as_str();
-        let error = outcomes.iter().find_map(|outcome| match outcome {
-            PushOutcome::Applied => None,
-            PushOutcome::RetryAfter { error, .. }
-            | PushOutcome::Rejected { error }
-            | PushOutcome::Unknown { error } => Some(error),
-        });
-        let works = outcomes.contains(&PushOutcome::Applied);
+        let error = outcomes.iter().find_map(PushOutcome::error);
+        let works = outcomes.iter().any(|outcome| outcome.error().is_none());
         let failed_before = self.is_failing.swap(!works, Ordering::Relaxed);
         match error {
             Some(error) if !works && !failed_before => {
@@ -224,27 +210,23 @@ impl Shared {
             );
             SettleOutcome::Failed { delay_ms, burns_attempt, error }
         };
+        let channel = self.setup.id.to_string();
+        counter!(telemetry::PUSHES, "channel" => channel, "outcome" => outcome.word()).increment(1);
         let outcome = match outcome {
-            PushOutcome::Applied => {
-                self.meters.applied.increment(1);
-                SettleOutcome::Applied
+            PushOutcome::Applied | PushOutcome::AlreadyApplied => SettleOutcome::Applied,
+            PushOutcome::AcceptedPending { verify_after } => {
+                failed(millis(verify_after), false, "accepted, and not shown yet".to_owned())
             }
-            PushOutcome::RetryAfter { after: Some(after), error } => {
-                self.meters.retry_after.increment(1);
-                failed(millis(after), false, error.to_string())
+            PushOutcome::RetryAfter { after, throttled, error } => {
+                failed(after.map_or_else(after_failure, millis), !throttled, error.to_string())
             }
-            PushOutcome::RetryAfter { after: None, error } => {
-                self.meters.retry_after.increment(1);
-                failed(after_failure(), true, error.to_string())
+            PushOutcome::PermanentAuth { error } => {
+                failed(millis(self.setup.backoff.cap), false, error.to_string())
             }
-            PushOutcome::Rejected { error } => {
-                self.meters.rejected.increment(1);
-                failed(after_failure(), true, error.to_string())
-            }
-            PushOutcome::Unknown { error } => {
-                self.meters.unknown.increment(1);
-                failed(after_failure(), true, error.to_string())
-            }
+            PushOutcome::Conflict { error }
+            | PushOutcome::PermanentItem { error }
+            | PushOutcome::BatchRejected { error }
+            | PushOutcome::Unknown { error } => failed(after_failure(), true, error.to_string()),
         };
         Settlement { sku: sku.clone(), version: *version, quantity: *published, outcome }
     }

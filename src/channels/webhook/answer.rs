@@ -10,32 +10,43 @@ use super::super::{ErrorText, PushOutcome, retry_after::retry_after};
 /// Of the body at most this is read: enough to say what was wrong, and small answers keep their connection.
 const BODY_BYTES_MAX: usize = 4 * 1024;
 
-/// Reads the answer. Its status has decided; the body only explains, so a body that breaks off changes nothing.
-pub(super) async fn outcome(mut response: Response) -> PushOutcome {
+/// Reads the answer to a call of so many items. Its status has decided; the body only explains, so a body that breaks off
+/// changes nothing.
+pub(super) async fn outcome(mut response: Response, items: usize) -> PushOutcome {
     let body = body_start(&mut response).await;
     let status = response.status();
-    let said = ErrorText::new(&format!("{status}: {}", String::from_utf8_lossy(&body)));
+    if status.is_success() {
+        return PushOutcome::Applied;
+    }
+    if status.is_redirection() {
+        let error = ErrorText::new(&format!("{status}: redirects are not followed: set the final url"));
+        return PushOutcome::PermanentAuth { error };
+    }
+    let error = ErrorText::new(&format!("{status}: {}", String::from_utf8_lossy(&body)));
+    // Who says when to come back refuses nothing for good, whatever the status.
+    let after = retry_after(response.headers(), Timestamp::now());
+    if after.is_some() {
+        return PushOutcome::RetryAfter { after, throttled: true, error };
+    }
     match status {
-        _ if status.is_success() => PushOutcome::Applied,
-        _ if status.is_redirection() => {
-            let error = ErrorText::new(&format!("{status}: redirects are not followed: set the final url"));
-            PushOutcome::Rejected { error }
-        }
-        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
-            PushOutcome::RetryAfter { after: retry_after(response.headers(), Timestamp::now()), error: said }
-        }
-        _ if status.is_server_error() => {
-            PushOutcome::RetryAfter { after: retry_after(response.headers(), Timestamp::now()), error: said }
-        }
-        _ => PushOutcome::Rejected { error: said },
+        StatusCode::TOO_MANY_REQUESTS => PushOutcome::RetryAfter { after: None, throttled: true, error },
+        StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY => failed(error),
+        _ if status.is_server_error() => failed(error),
+        StatusCode::UNAUTHORIZED
+        | StatusCode::PAYMENT_REQUIRED
+        | StatusCode::FORBIDDEN
+        | StatusCode::PROXY_AUTHENTICATION_REQUIRED
+        | StatusCode::GONE
+        | StatusCode::LOCKED => PushOutcome::PermanentAuth { error },
+        _ if items > 1 => PushOutcome::BatchRejected { error },
+        _ => PushOutcome::PermanentItem { error },
     }
 }
 
 /// Tells a call that never went out from one whose answer is missing.
 pub(super) fn no_answer(error: reqwest::Error, timeout: Duration) -> PushOutcome {
     if error.is_connect() {
-        let error = ErrorText::new(&format!("cannot connect to the receiver: {}", root(&error)));
-        return PushOutcome::RetryAfter { after: None, error };
+        return failed(ErrorText::new(&format!("cannot connect to the receiver: {}", root(&error))));
     }
     let error = if error.is_timeout() {
         ErrorText::new(&format!("no answer within {} ms", timeout.as_millis()))
@@ -43,6 +54,10 @@ pub(super) fn no_answer(error: reqwest::Error, timeout: Duration) -> PushOutcome
         ErrorText::new(&format!("the connection broke before the answer came: {}", root(&error)))
     };
     PushOutcome::Unknown { error }
+}
+
+fn failed(error: ErrorText) -> PushOutcome {
+    PushOutcome::RetryAfter { after: None, throttled: false, error }
 }
 
 async fn body_start(response: &mut Response) -> Vec<u8> {

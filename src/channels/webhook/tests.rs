@@ -113,6 +113,7 @@ fn state(sku: &str) -> DesiredState {
     DesiredState {
         sku: Sku::parse(sku).expect("a legal SKU"),
         published: 12,
+        paused: false,
         version: 7,
         updated_ms: 1_700_000_000_000,
         unconfirmed_since_ms: 1_700_000_000_000,
@@ -163,6 +164,7 @@ async fn a_batch_is_one_signed_array_and_its_status_counts_for_all() {
     let outcomes = webhook.push(&[state("A"), state("B"), state("C")]).await;
     let busy = PushOutcome::RetryAfter {
         after: Some(Duration::from_secs(7)),
+        throttled: true,
         error: ErrorText::new("429 Too Many Requests: slow down"),
     };
     assert_eq!(outcomes, [busy.clone(), busy.clone(), busy]);
@@ -188,28 +190,74 @@ async fn every_status_has_its_class() {
         let (url, _calls) = receiver(move || answer(status, headers, "no\nway")).await;
         assert_eq!(push_one(&webhook(&url)).await, expected, "{status}");
     }
-    let retry = |seconds: Option<u64>, error: &str| PushOutcome::RetryAfter {
+    let said = |status: &str| ErrorText::new(&format!("{status}: no way"));
+    let failed =
+        |status: &str| PushOutcome::RetryAfter { after: None, throttled: false, error: said(status) };
+    let throttled = |seconds: Option<u64>, status: &str| PushOutcome::RetryAfter {
         after: seconds.map(Duration::from_secs),
-        error: ErrorText::new(error),
+        throttled: true,
+        error: said(status),
     };
-    let rejected = |error: &str| PushOutcome::Rejected { error: ErrorText::new(error) };
+    let item = |status: &str| PushOutcome::PermanentItem { error: said(status) };
+    let refused = |status: &str| PushOutcome::PermanentAuth { error: said(status) };
 
+    const IN_A_WEEK: &[(&str, &str)] = &[("retry-after", "604800")];
     const FAR: &[(&str, &str)] = &[("retry-after", "Fri, 31 Dec 9999 23:59:59 GMT")];
+    const AT_ONCE: &[(&str, &str)] = &[("retry-after", "0")];
 
     check(200, &[], PushOutcome::Applied).await;
-    check(202, &[], PushOutcome::Applied).await;
-    check(400, &[], rejected("400 Bad Request: no way")).await;
-    check(404, &[("retry-after", "7")], rejected("404 Not Found: no way")).await;
-    check(410, &[], rejected("410 Gone: no way")).await;
-    check(302, &[("location", "/x")], rejected("302 Found: redirects are not followed: set the final url"))
+    check(202, &[("retry-after", "7")], PushOutcome::Applied).await;
+    check(408, &[], failed("408 Request Timeout")).await;
+    check(425, &[], failed("425 Too Early")).await;
+    check(500, &[], failed("500 Internal Server Error")).await;
+    check(503, AT_ONCE, failed("503 Service Unavailable")).await;
+    check(599, &[], failed("599 <unknown status code>")).await;
+    check(429, &[], throttled(None, "429 Too Many Requests")).await;
+    check(429, AT_ONCE, throttled(None, "429 Too Many Requests")).await;
+    check(429, IN_A_WEEK, throttled(Some(86_400), "429 Too Many Requests")).await;
+    check(503, &[("retry-after", "120")], throttled(Some(120), "503 Service Unavailable")).await;
+    check(503, FAR, throttled(Some(86_400), "503 Service Unavailable")).await;
+    check(403, &[("retry-after", "60")], throttled(Some(60), "403 Forbidden")).await;
+    check(413, &[("retry-after", "60")], throttled(Some(60), "413 Payload Too Large")).await;
+    check(400, &[], item("400 Bad Request")).await;
+    check(404, &[], item("404 Not Found")).await;
+    check(405, &[], item("405 Method Not Allowed")).await;
+    check(409, &[], item("409 Conflict")).await;
+    check(413, &[], item("413 Payload Too Large")).await;
+    check(415, &[], item("415 Unsupported Media Type")).await;
+    check(422, &[], item("422 Unprocessable Entity")).await;
+    check(401, &[], refused("401 Unauthorized")).await;
+    check(402, &[], refused("402 Payment Required")).await;
+    check(403, &[], refused("403 Forbidden")).await;
+    check(407, &[], refused("407 Proxy Authentication Required")).await;
+    check(410, &[], refused("410 Gone")).await;
+    check(423, &[], refused("423 Locked")).await;
+    let moved = ErrorText::new("302 Found: redirects are not followed: set the final url");
+    check(302, &[("location", "/x"), ("retry-after", "7")], PushOutcome::PermanentAuth { error: moved })
         .await;
-    check(408, &[], retry(None, "408 Request Timeout: no way")).await;
-    check(425, &[], retry(None, "425 Too Early: no way")).await;
-    check(429, &[("retry-after", "90000")], retry(Some(86_400), "429 Too Many Requests: no way")).await;
-    check(500, &[], retry(None, "500 Internal Server Error: no way")).await;
-    check(503, &[("retry-after", "120")], retry(Some(120), "503 Service Unavailable: no way")).await;
-    check(503, FAR, retry(Some(86_400), "503 Service Unavailable: no way")).await;
-    check(599, &[], retry(None, "599 <unknown status code>: no way")).await;
+}
+
+#[tokio::test]
+async fn a_refused_call_of_several_blames_none_of_them() {
+    async fn check(status: u16, expected: &[fn(ErrorText) -> PushOutcome]) {
+        let (url, _calls) = receiver(move || answer(status, &[], "no\nway")).await;
+        let webhook = Webhook::new(WebhookConfig { batch: 2, ..config(&url) }).expect("legal settings");
+        let outcomes = webhook.push(&[state("A"), state("B"), state("C")]).await;
+        let error = outcomes[0].error().expect("a failure");
+        let expected: Vec<PushOutcome> = expected.iter().map(|outcome| outcome(error.clone())).collect();
+        assert_eq!(outcomes, expected, "{status}");
+    }
+    let batch = |error| PushOutcome::BatchRejected { error };
+    let item = |error| PushOutcome::PermanentItem { error };
+    let refused = |error| PushOutcome::PermanentAuth { error };
+    let failed = |error| PushOutcome::RetryAfter { after: None, throttled: false, error };
+
+    // The third goes in a call of its own.
+    check(400, &[batch, batch, item]).await;
+    check(413, &[batch, batch, item]).await;
+    check(422, &[batch, batch, item]).await;
+    check(401, &[refused, refused, refused]).await;
+    check(500, &[failed, failed, failed]).await;
 }
 
 #[tokio::test]
@@ -239,7 +287,9 @@ async fn a_refused_connection_may_be_tried_again() {
     let url = format!("http://user:hunter2@{}/", listener.local_addr().expect("bound"));
     drop(listener);
     let outcome = push_one(&webhook(&url)).await;
-    let PushOutcome::RetryAfter { after: None, error } = outcome else { panic!("{outcome:?}") };
+    let PushOutcome::RetryAfter { after: None, throttled: false, error } = outcome else {
+        panic!("{outcome:?}")
+    };
     assert!(error.as_str().starts_with("cannot connect to the receiver: "), "{error}");
     assert!(!error.as_str().contains("hunter2"), "{error}");
 }
