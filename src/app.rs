@@ -314,7 +314,7 @@ fn worker_settings(config: &Config) -> WorkerSettings {
         fan_out_batch: config.propagation.fan_out_batch,
         sweep_interval: config.holds.sweep_interval,
         sweep_batch: u32::try_from(config.holds.sweep_batch).unwrap_or(u32::MAX),
-        lag_warn: config.propagation.lag_warn,
+        lag_critical: config.propagation.lag_critical,
     }
 }
 

@@ -20,9 +20,14 @@ use tracing_subscriber::{EnvFilter, filter::ParseError};
 /// How often the exporter folds what was recorded into its buckets; until then it is kept sample by sample.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
 
-/// Upper bounds of every `_seconds` histogram: from a call on a Unix socket to a channel that hangs.
+/// Upper bounds of `_seconds` histograms: from a call on a Unix socket to a channel that hangs.
 const SECONDS: [f64; 17] = [
     0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0,
+];
+/// Upper bounds of what lasts as long as a channel is away: from a push at once to an outage of a day.
+const LAG_SECONDS: [f64; 19] = [
+    0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0, 7200.0,
+    28_800.0, 86_400.0,
 ];
 /// Upper bounds of batches, up to the largest `committer.batch_max`.
 const CALLS: [f64; 10] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0];
@@ -89,16 +94,31 @@ catalogue! {
     Gauge OLDEST_UNCONFIRMED_SECONDS = "stockgate_oldest_unconfirmed_seconds": "Age of the oldest change not confirmed, by channel; 0 when all are.";
     Gauge DUE = "stockgate_due": "SKUs that wait to be told, by channel.";
     Gauge LEASED = "stockgate_leased": "SKUs that are being told, by channel.";
+    Gauge DEAD = "stockgate_dead": "Dead letters that wait for a person, by channel.";
+    Gauge EXPOSED_UNITS = "stockgate_exposed_units": "Units a channel may show beyond what it should, since it has not confirmed their sale, by channel.";
+    Histogram SOLD_OUT_SECONDS = "stockgate_sold_out_seconds": "Time from a SKU being sold out to the last channel being told.";
+    Counter LAG_CRITICAL = "stockgate_lag_critical_total": "Times the lag of a channel became critical, by channel.";
+    Counter LAG_COST_EVENTS = "stockgate_lag_cost_events_total": "Times the lag of a channel grew so long that it costs sales, by channel.";
     Counter PUSHES = "stockgate_pushes_total": "SKUs told to a channel, by channel and outcome.";
     Histogram PUSH_SECONDS = "stockgate_push_seconds": "Time of one call to a channel, by channel.";
     Counter COALESCED = "stockgate_coalesced_total": "Changes that needed no call of their own since a newer number went out, by channel.";
+    Counter CHANNEL_CALLS = "stockgate_calls_total": "Calls made to channels, by channel.";
+    Counter UNCHANGED = "stockgate_unchanged_total": "SKUs confirmed without a call since what the channel shows stays, by channel.";
+    Counter BATCHED = "stockgate_batched_total": "Calls saved since several SKUs went in one, by channel.";
+    Counter WAITS = "stockgate_waits_total": "Times a channel could not be called although something was due, by channel and why.";
+    Gauge BREAKER_STATE = "stockgate_breaker_state": "0 while a channel is called, 1 while one call tries it, 2 while it is not called, by channel.";
+    Counter BREAKER_OPENED = "stockgate_breaker_opened_total": "Times a channel was found failing and called no more for a while, by channel.";
+    Gauge CHANNEL_PAUSED = "stockgate_channel_paused": "1 while an operator has paused a channel, else 0, by channel.";
+    Counter DEAD_LETTERS = "stockgate_dead_letters_total": "SKUs given up on a channel until a person decides, by channel.";
+    Counter SUPERSEDED = "stockgate_superseded_total": "Dead letters that ended since the channel took a newer number, by channel.";
+    Counter POISON_ENTRIES = "stockgate_poison_entries_total": "Stream entries that cannot be carried to channels and were put aside.";
     Counter BROKEN_RECORDS = "stockgate_broken_records_total": "Stored records that did not parse.";
     Gauge WATCHES = "stockgate_watches": "WatchStock streams that are open.";
 }
 
 /// The metrics without labels, which are shown as 0 before the first time: a rate needs a start.
-const COUNTERS_FROM_ZERO: [&str; 6] =
-    [REPLAYS, BATCHES, EMBEDDED_RESTARTS, HOLDS_EXPIRED, EVENTS_FANNED_OUT, BROKEN_RECORDS];
+const COUNTERS_FROM_ZERO: [&str; 7] =
+    [REPLAYS, BATCHES, EMBEDDED_RESTARTS, HOLDS_EXPIRED, EVENTS_FANNED_OUT, POISON_ENTRIES, BROKEN_RECORDS];
 const GAUGES_FROM_ZERO: [&str; 3] = [QUEUE_CALLS, REDIS_UP, WATCHES];
 
 /// Reads what is to be logged.
@@ -140,6 +160,8 @@ fn recorder() -> Result<PrometheusRecorder, BuildError> {
     // Without buckets a histogram is rendered as a summary, which cannot be added up over gateways.
     let builder = PrometheusBuilder::new()
         .set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(SYNC_LAG_SECONDS.to_owned()), &LAG_SECONDS)?
+        .set_buckets_for_metric(Matcher::Full(SOLD_OUT_SECONDS.to_owned()), &LAG_SECONDS)?
         .set_buckets_for_metric(Matcher::Full(BATCH_CALLS.to_owned()), &CALLS)?;
     Ok(builder.build_recorder())
 }
@@ -198,6 +220,9 @@ mod tests {
         }
         assert!(page.contains("stockgate_script_seconds_bucket{le=\"0.00025\"} 0\n"), "{page}");
         assert!(page.contains("stockgate_batch_calls_bucket{le=\"512\"} 1\n"), "{page}");
+        for lag in [SYNC_LAG_SECONDS, SOLD_OUT_SECONDS] {
+            assert!(page.contains(&format!("{lag}_bucket{{le=\"86400\"}} 1\n")), "{page}");
+        }
     }
 
     #[test]

@@ -19,6 +19,9 @@ pub const CHANNELS_MAX: usize = 64;
 /// The most that is read of a secret file, in bytes; a secret is far shorter.
 const SECRET_FILE_BYTES_MAX: u64 = 4096;
 
+/// The `pause_at` of a listing that is never paused.
+const NEVER: i64 = -1;
+
 /// A place that sells the stock and must be told the number.
 #[derive(Debug, Clone)]
 pub struct Channel {
@@ -32,14 +35,22 @@ pub struct Channel {
     pub secret: SecretString,
     /// SKUs in one call.
     pub batch: usize,
-    /// How much of the stock it may show.
+    /// How much of the stock it may show, and when its listing is paused.
     pub publish: PublishPolicy,
+    /// Calls per second over all workers. None: no limit.
+    pub rate: Option<f64>,
+    /// Calls that may go out at once after a quiet time; means something only with a rate.
+    pub burst: u32,
     /// Calls on their way at the same time.
     pub concurrency: usize,
     /// How long one call may take.
     pub timeout: Duration,
     /// The waits between attempts.
     pub backoff: Backoff,
+    /// Failed attempts after which a SKU is a dead letter.
+    pub max_attempts: u32,
+    /// How long after the first attempt it is one.
+    pub max_age: Duration,
 }
 
 /// What a channel speaks.
@@ -63,9 +74,16 @@ pub(super) struct RawChannel {
     pub(super) buffer: i64,
     pub(super) share: f64,
     pub(super) cap: Option<i64>,
+    pub(super) pause_at: i64,
+    pub(super) resume_at: Option<i64>,
+    pub(super) rate: Option<f64>,
+    pub(super) burst: Option<u32>,
     pub(super) concurrency: usize,
     #[serde(with = "humantime_serde")]
     pub(super) timeout: Duration,
+    pub(super) max_attempts: u32,
+    #[serde(with = "humantime_serde")]
+    pub(super) max_age: Duration,
 }
 
 impl Default for RawChannel {
@@ -81,8 +99,14 @@ impl Default for RawChannel {
             buffer: publish.buffer,
             share: publish.share,
             cap: publish.cap,
+            pause_at: publish.pause_at.unwrap_or(NEVER),
+            resume_at: None,
+            rate: None,
+            burst: None,
             concurrency: 8,
             timeout: Duration::from_secs(5),
+            max_attempts: 20,
+            max_age: Duration::from_secs(24 * 60 * 60),
         }
     }
 }
@@ -135,11 +159,12 @@ fn complete(
     origins: &Origins,
     problems: &mut Vec<Problem>,
 ) -> Option<Channel> {
+    let publish = policy(&section, path, origins, problems);
+    let burst = burst(&section, path, origins, problems);
     let mut missing = |field: &str, fix: &str| {
-        let setting = format!("{}.{field}", origins.name(path));
         // A value that was there and refused has been noted already.
-        let noted = |problem: &Problem| matches!(problem, Problem::Invalid { setting: noted, .. } if *noted == setting);
-        if !problems.iter().any(noted) {
+        if !is_noted(&format!("{path}.{field}"), origins, problems) {
+            let setting = format!("{}.{field}", origins.name(path));
             problems.push(Problem::Missing { setting, fix: fix.to_owned() });
         }
     };
@@ -174,16 +199,53 @@ fn complete(
         url: section.url?,
         secret: secret?,
         batch: section.batch,
-        publish: PublishPolicy {
-            buffer: section.buffer,
-            share: section.share,
-            cap: section.cap,
-            ..PublishPolicy::default()
-        },
+        publish,
+        rate: section.rate,
+        burst,
         concurrency: section.concurrency,
         timeout: section.timeout,
         backoff: propagation.backoff(),
+        max_attempts: section.max_attempts,
+        max_age: section.max_age,
     })
+}
+
+/// Whether something is wrong with a setting already.
+fn is_noted(path: &str, origins: &Origins, problems: &[Problem]) -> bool {
+    let name = origins.name(path);
+    problems.iter().any(|problem| matches!(problem, Problem::Invalid { setting, .. } if *setting == name))
+}
+
+fn policy(section: &RawChannel, path: &str, origins: &Origins, problems: &mut Vec<Problem>) -> PublishPolicy {
+    let RawChannel { buffer, share, cap, pause_at, .. } = *section;
+    let resume_at = section.resume_at.unwrap_or(pause_at + 1);
+    let mut contradicts = |bound: &str, detail: String| {
+        let bound = format!("{path}.{bound}");
+        if !is_noted(&bound, origins, problems) {
+            let detail = format!("is {resume_at}, must be {detail} in {}", origins.of(&bound));
+            problems.push(origins.invalid(&format!("{path}.resume_at"), detail));
+        }
+    };
+    if resume_at <= pause_at {
+        contradicts("pause_at", format!("above pause_at, {pause_at}"));
+    }
+    // A cap at or under pause_at keeps the listing paused for ever: that is no mistake by itself.
+    if let Some(cap) = cap.filter(|cap| pause_at != NEVER && (pause_at + 1..resume_at).contains(cap)) {
+        contradicts("cap", format!("at most cap, since a paused listing could not come back, {cap}"));
+    }
+    PublishPolicy { buffer, share, cap, pause_at: Some(pause_at).filter(|at| *at != NEVER), resume_at }
+}
+
+fn burst(section: &RawChannel, path: &str, origins: &Origins, problems: &mut Vec<Problem>) -> u32 {
+    if section.burst.is_some()
+        && section.rate.is_none()
+        && !is_noted(&format!("{path}.rate"), origins, problems)
+    {
+        let detail = "is set without rate: set rate too, or leave it out".to_owned();
+        problems.push(origins.invalid(&format!("{path}.burst"), detail));
+    }
+    // At most 100,000.
+    section.burst.unwrap_or_else(|| section.rate.map_or(1, |rate| rate.ceil() as u32))
 }
 
 fn read_secret(file: &Path, path: &str, origins: &Origins) -> Result<SecretString, Problem> {

@@ -17,6 +17,13 @@ pub(super) fn check(config: &Config, origins: &Origins, problems: &mut Vec<Probl
             "propagation.backoff_cap",
             propagation.backoff_cap,
         ),
+        (
+            "propagation.breaker_first",
+            propagation.breaker_first,
+            "propagation.breaker_cap",
+            propagation.breaker_cap,
+        ),
+        ("propagation.lag_critical", propagation.lag_critical, "propagation.lag_cost", propagation.lag_cost),
     ];
     for (setting, value, bound, most) in durations {
         if value > most {

@@ -9,8 +9,14 @@ const FIELD_WEIGHT: f64 = 10.0;
 /// Edits between a variable and one of the short names at which it is taken for a typo.
 const TYPO_EDITS_MAX: usize = 2;
 
+/// Settings that had another name once, too far from the new one to be found by likeness.
+const RENAMED: [(&str, &str); 1] = [("propagation.lag_warn", "propagation.lag_critical")];
+
 /// Returns the setting that `path` was probably meant to be; of a channel with the channel it stands in.
 pub(super) fn setting(path: &str) -> Option<String> {
+    if let Some((_, renamed)) = RENAMED.iter().find(|(old, _)| *old == path) {
+        return Some((*renamed).to_owned());
+    }
     let (parent, field) = path.rsplit_once('.').unwrap_or(("", path));
     if parent.starts_with("channels") {
         return best(schema::channel_fields(), |known| alike(field, known))
@@ -69,7 +75,8 @@ mod tests {
         check("channel", Some("channels"));
         check("channels.web.ulr", Some("channels.web.url"));
         check("channels.web.secert", Some("channels.web.secret"));
-        check("channels.web.max_attempts", None);
+        check("channels.web.warehouse", None);
+        check("propagation.lag_warn", Some("propagation.lag_critical"));
         check("redis.xyzzy", None);
     }
 }

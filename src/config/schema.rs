@@ -52,7 +52,14 @@ pub(super) const SETTINGS: &[(&str, Shape)] = &[
     ("propagation.backoff_first", Span("1ms", "1h")),
     ("propagation.backoff_cap", Span("1ms", "24h")),
     ("propagation.jitter", Number(0.0, 1.0)),
-    ("propagation.lag_warn", Span("1ms", "24h")),
+    ("propagation.breaker_failures", Integer(1, 1000)),
+    ("propagation.breaker_rate", Number(0.01, 1.0)),
+    ("propagation.breaker_calls_min", Integer(1, 1_000_000)),
+    ("propagation.breaker_window", Span("1s", "1h")),
+    ("propagation.breaker_first", Span("10ms", "1h")),
+    ("propagation.breaker_cap", Span("10ms", "1h")),
+    ("propagation.lag_critical", Span("1ms", "24h")),
+    ("propagation.lag_cost", Span("1ms", "24h")),
     ("log.level", LogFilter),
     ("log.format", Words(&["text", "json"])),
 ];
@@ -68,8 +75,14 @@ pub(super) const CHANNEL: &[(&str, Shape)] = &[
     ("buffer", Integer(0, QUANTITY_MAX)),
     ("share", Number(0.0, 1.0)),
     ("cap", Integer(0, QUANTITY_MAX)),
+    ("pause_at", Integer(-1, QUANTITY_MAX - 1)),
+    ("resume_at", Integer(0, QUANTITY_MAX)),
+    ("rate", Number(0.01, 100_000.0)),
+    ("burst", Integer(1, 100_000)),
     ("concurrency", Integer(1, 1024)),
     ("timeout", Span("1ms", "10m")),
+    ("max_attempts", Integer(1, 1_000_000)),
+    ("max_age", Span("1s", "90d")),
 ];
 
 /// The settings as they are deserialized; channels are converted after that.

@@ -147,9 +147,27 @@ pub struct Propagation {
     pub backoff_cap: Duration,
     /// Each wait is moved by up to this share.
     pub jitter: f64,
-    /// A channel that lags more is warned about.
+    /// Failed calls in a row that open a channel's breaker.
+    pub breaker_failures: u32,
+    /// The share of failed calls that opens it.
+    pub breaker_rate: f64,
+    /// The share counts from so many calls on.
+    pub breaker_calls_min: u32,
+    /// The calls of so long count.
     #[serde(with = "humantime_serde")]
-    pub lag_warn: Duration,
+    pub breaker_window: Duration,
+    /// From the first opening to the call that tries.
+    #[serde(with = "humantime_serde")]
+    pub breaker_first: Duration,
+    /// The longest wait between tries.
+    #[serde(with = "humantime_serde")]
+    pub breaker_cap: Duration,
+    /// A channel that lags more is critical.
+    #[serde(with = "humantime_serde")]
+    pub lag_critical: Duration,
+    /// A channel that lags more costs sales.
+    #[serde(with = "humantime_serde")]
+    pub lag_cost: Duration,
 }
 
 impl Propagation {

@@ -46,6 +46,13 @@ fn the_defaults_are_complete_and_what_the_contract_says() {
     assert_eq!(config.http.listen.to_string(), "127.0.0.1:8080");
     assert_eq!(config.holds.retention, Duration::from_secs(24 * 3600));
     assert_eq!(config.propagation.backoff(), crate::domain::Backoff::default());
+    let propagation = &config.propagation;
+    let lags = [propagation.lag_critical, propagation.lag_cost];
+    assert_eq!(lags, [5, 30].map(Duration::from_secs));
+    let counts = (propagation.breaker_failures, propagation.breaker_rate, propagation.breaker_calls_min);
+    assert_eq!(counts, (5, 0.5, 20));
+    let waits = [propagation.breaker_window, propagation.breaker_first, propagation.breaker_cap];
+    assert_eq!(waits, [30, 1, 30].map(Duration::from_secs));
     assert!(config.channels.is_empty());
     assert_eq!([1, 2, 3, 64].map(|cores| config.grpc.threads_of(cores)), [1, 1, 1, 32]);
     assert_eq!(Role::default(), Role::All);
@@ -75,7 +82,8 @@ fn the_manual_shows_every_setting_of_a_channel_with_its_default() {
     assert_eq!(written, schema::channel_fields().collect());
     let short = load(WEB, &[]).unwrap();
     let example = example.replace("secret = \"\"", "secret = \"whsec_x\"");
-    let example = example.lines().filter(|line| !line.starts_with("secret_file") && !line.starts_with("cap"));
+    let unset = ["secret_file", "cap", "rate", "burst"];
+    let example = example.lines().filter(|line| !unset.iter().any(|field| line.starts_with(field)));
     let long = load(&example.collect::<Vec<_>>().join("\n"), &[]).unwrap();
     assert_eq!(format!("{:?}", short.channels), format!("{:?}", long.channels));
 }
@@ -137,11 +145,9 @@ fn an_unknown_setting_is_named_with_its_place_and_the_nearest_right_one() {
     );
     check("[[channel]]\n", &[], &["unknown setting channel in FILE: did you mean channels?"]);
     check(
-        &format!("{WEB}max_attempts = 3\n"),
+        &format!("{WEB}xyzzy = 3\n"),
         &[],
-        &[
-            "unknown setting channels.web.max_attempts in FILE: all settings are listed in config.default.toml",
-        ],
+        &["unknown setting channels.web.xyzzy in FILE: all settings are listed in config.default.toml"],
     );
     check(
         &format!("{WEB}timout = \"3s\"\n"),
@@ -261,6 +267,11 @@ fn a_value_that_cannot_be_is_refused_with_what_it_must_be() {
     );
     one("propagation", "jitter = 1.1", "must be a number, 0 to 1, is 1.1");
     one("propagation", "jitter = nan", "must be a number, 0 to 1, is NaN");
+    one("propagation", "breaker_failures = 0", "must be 1 to 1000, is 0");
+    one("propagation", "breaker_rate = 0", "must be a number, 0.01 to 1, is 0");
+    one("propagation", "breaker_calls_min = 0", "must be 1 to 1000000, is 0");
+    one("propagation", "breaker_window = \"100ms\"", "must be 1s to 1h, is \"100ms\"");
+    one("propagation", "breaker_first = \"1ms\"", "must be 10ms to 1h, is \"1ms\"");
     one("holds", "ttl_max = \"25h\"", "must be 1ms to 24h, is \"25h\"");
     one(
         "grpc",
@@ -315,6 +326,16 @@ fn settings_that_contradict_each_other_are_refused_with_both_names() {
         &[],
         &[
             "propagation.backoff_first in FILE is 31s, must be at most propagation.backoff_cap, 30s in the defaults: \
+         lower the one or raise the other",
+        ],
+    );
+    check(
+        "[propagation]\nbreaker_cap = \"500ms\"\nlag_critical = \"1m\"\n",
+        &[],
+        &[
+            "propagation.breaker_first in the defaults is 1s, must be at most propagation.breaker_cap, 500ms in FILE: \
+         lower the one or raise the other",
+            "propagation.lag_critical in FILE is 1m, must be at most propagation.lag_cost, 30s in the defaults: \
          lower the one or raise the other",
         ],
     );
@@ -377,8 +398,84 @@ fn a_channel_is_complete_and_the_only_one_of_its_id() {
             "channels.web.cap in FILE must be 0 to 1000000000, is -1",
         ],
     );
+    check(
+        &format!("{WEB}pause_at = -2\nrate = 0\nburst = 0\nmax_attempts = 0\nmax_age = \"91d\"\n"),
+        &[],
+        &[
+            "channels.web.pause_at in FILE must be -1 to 999999999, is -2",
+            "channels.web.rate in FILE must be a number, 0.01 to 100000, is 0",
+            "channels.web.burst in FILE must be 1 to 100000, is 0",
+            "channels.web.max_attempts in FILE must be 1 to 1000000, is 0",
+            "channels.web.max_age in FILE must be 1s to 90d, is \"91d\"",
+        ],
+    );
     let many: String = (0..65).map(|n| WEB.replace("web", &format!("c{n}"))).collect();
     check(&many, &[], &["channels in FILE are 65, must be at most 64"]);
+}
+
+#[test]
+fn a_channel_pauses_and_resumes_where_it_says() {
+    let thresholds = |toml: &str| {
+        let publish = load(&format!("{WEB}{toml}"), &[]).unwrap().channels[0].publish;
+        (publish.pause_at, publish.resume_at)
+    };
+    assert_eq!(thresholds(""), (Some(0), 1));
+    assert_eq!(thresholds("pause_at = 3"), (Some(3), 4));
+    assert_eq!(thresholds("pause_at = 3\nresume_at = 10\ncap = 10"), (Some(3), 10));
+    assert_eq!(thresholds("cap = 0"), (Some(0), 1), "always paused, if somebody wants that");
+    assert_eq!(thresholds("pause_at = -1").0, None);
+    assert_eq!(thresholds("pause_at = -1\nresume_at = 5\ncap = 2").0, None);
+
+    let refused = |toml: &str, detail: &str| {
+        check(&format!("{WEB}{toml}"), &[], &[&format!("channels.web.resume_at in FILE {detail}")]);
+    };
+    refused("resume_at = 0", "is 0, must be above pause_at, 0 in the defaults");
+    refused("pause_at = 5\nresume_at = 5", "is 5, must be above pause_at, 5 in FILE");
+    refused(
+        "pause_at = 5\nresume_at = 10\ncap = 9",
+        "is 10, must be at most cap, since a paused listing could not come back, 9 in FILE",
+    );
+    refused("resume_at = -1", "must be 0 to 1000000000, is -1");
+    // What is wrong already is not blamed on its neighbour.
+    check(
+        &format!("{WEB}pause_at = -2\nresume_at = 0"),
+        &[],
+        &["channels.web.pause_at in FILE must be -1 to 999999999, is -2"],
+    );
+}
+
+#[test]
+fn a_rate_brings_its_burst() {
+    let terms = |toml: &str, env: &[(&str, &str)]| {
+        let channel = &load(&format!("{WEB}{toml}"), env).unwrap().channels[0];
+        (channel.rate, channel.burst)
+    };
+    assert_eq!(terms("", &[]), (None, 1));
+    assert_eq!(terms("rate = 50", &[]), (Some(50.0), 50));
+    assert_eq!(terms("rate = 2.5", &[]), (Some(2.5), 3));
+    assert_eq!(terms("rate = 0.01", &[]), (Some(0.01), 1));
+    assert_eq!(terms("rate = 100000\nburst = 7", &[]), (Some(100_000.0), 7));
+    assert_eq!(terms("", &[("STOCKGATE__CHANNELS__WEB__RATE", "0.5")]), (Some(0.5), 1));
+
+    check(
+        &format!("{WEB}burst = 5\n"),
+        &[],
+        &["channels.web.burst in FILE is set without rate: set rate too, or leave it out"],
+    );
+    check(
+        &format!("{WEB}rate = 0\nburst = 5\n"),
+        &[],
+        &["channels.web.rate in FILE must be a number, 0.01 to 100000, is 0"],
+    );
+}
+
+#[test]
+fn what_a_channel_may_use_up_is_set_per_channel() {
+    let channel = &load(WEB, &[]).unwrap().channels[0];
+    assert_eq!((channel.max_attempts, channel.max_age), (20, Duration::from_secs(24 * 3600)));
+    let toml = format!("{WEB}max_attempts = 3\nmax_age = \"90s\"\n");
+    let channel = &load(&toml, &[]).unwrap().channels[0];
+    assert_eq!((channel.max_attempts, channel.max_age), (3, Duration::from_secs(90)));
 }
 
 #[test]

@@ -31,7 +31,7 @@ async fn measure(store: &Store, settings: &WorkerSettings) -> Result<(), StoreEr
         gauge!(telemetry::OLDEST_UNCONFIRMED_SECONDS, "channel" => label.clone()).set(lag_ms as f64 / 1000.0);
         gauge!(telemetry::DUE, "channel" => label.clone()).set(counts.due as f64);
         gauge!(telemetry::LEASED, "channel" => label).set(counts.leased as f64);
-        if u128::try_from(lag_ms).unwrap_or(0) > settings.lag_warn.as_millis() {
+        if u128::try_from(lag_ms).unwrap_or(0) > settings.lag_critical.as_millis() {
             warn!(
                 channel = channel.as_str(),
                 lag_ms,

@@ -39,8 +39,8 @@ pub struct WorkerSettings {
     pub sweep_interval: Duration,
     /// Overdue holds ended by one script.
     pub sweep_batch: u32,
-    /// A channel that lags more is warned about.
-    pub lag_warn: Duration,
+    /// A channel that lags more is critical.
+    pub lag_critical: Duration,
 }
 
 /// One configured channel.
