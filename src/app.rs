@@ -365,3 +365,29 @@ fn fingerprint(configured: &config::Channel) -> String {
     let [address, policy] = [configured.url.expose(), &policy].map(|text| xxh3_64(text.as_bytes()));
     format!("{address:016x}:{policy:016x}")
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fingerprint_tells_another_address_from_another_policy() {
+        let fingerprint_of = |settings: &str| {
+            let file = tempfile::NamedTempFile::with_suffix(".toml").unwrap();
+            let channel = format!("[[channels]]\nid = \"web\"\nsecret = \"whsec_x\"\n{settings}\n");
+            std::fs::write(file.path(), channel).unwrap();
+            let config = Config::load(Some(file.path()), std::iter::empty()).unwrap();
+            let fingerprint = fingerprint(&config.channels[0]);
+            let (address, policy) = fingerprint.split_once(':').unwrap();
+            (address.to_owned(), policy.to_owned())
+        };
+        let (address, policy) = fingerprint_of("url = \"http://a/\"");
+        let (moved, same_policy) = fingerprint_of("url = \"http://b/\"\nbatch = 9");
+        assert!(moved != address && same_policy == policy);
+        for field in ["buffer = 1", "share = 0.5", "cap = 9", "pause_at = 2\nresume_at = 5", "resume_at = 2"]
+        {
+            let (same_address, changed) = fingerprint_of(&format!("url = \"http://a/\"\n{field}"));
+            assert!(same_address == address && changed != policy, "{field}");
+        }
+    }
+}

@@ -134,7 +134,7 @@ pub struct Propagation {
     /// How long a worker keeps what it claimed.
     #[serde(with = "humantime_serde")]
     pub lease: Duration,
-    /// How often to look for what is due without having been woken.
+    /// How often a worker looks, in one command, for what nobody woke it for.
     #[serde(with = "humantime_serde")]
     pub poll_interval: Duration,
     /// Stream entries fanned out at once.
