@@ -1,22 +1,25 @@
 #!lua
 -- claim: leases what is due on one channel to one worker and reads its state now, so that a retry pushes the newest number.
--- A lease that ran out is due again. Safe to repeat: what is leased is not given twice.
+-- A lease that ran out is due again. What is behind is given only when nothing else is due. Safe to repeat: what is leased is not
+-- given twice.
 --
--- KEYS[1] due    zset  SKU by when it is to be told, ms
+-- KEYS[1] due    zset  SKU by when it is to be told, ms (0: first; from include/work.lua's LATER on: behind)
 -- KEYS[2] lease  zset  SKU by the end of its lease, ms
 -- KEYS[3] dirty  zset  SKU by its oldest unconfirmed change, ms
--- KEYS[4] work   hash  SKU -> "<attempts> <token or -> <version claimed> <changed since, ms or 0> <last error>"
--- KEYS[5] stock  hash  SKU -> level (include/level.lua)
+-- KEYS[4] work   hash  SKU -> work (include/work.lua)
+-- KEYS[5] sync   hash  SKU -> "<version> <quantity> <paused> <confirmed, ms>"
+-- KEYS[6] stock  hash  SKU -> level (include/level.lua)
 --
 -- ARGV[1] now, ms    "" for the Redis clock
 -- ARGV[2] token      names this lease; no space
 -- ARGV[3] lease, ms  1 and up
 -- ARGV[4] limit      SKUs at most, 1 to 1,000
 --
--- Returns claimed <ms until there is more to do, or -1> <sku level text attempts oldest-change ms>…: a level text "" is a SKU without stock record
+-- Returns claimed <ms until there is more to do, or -1> <sku level-text attempts oldest-change-ms sure sync-text>…: a level text ""
+--   is a SKU without stock record, a sync text "" one the channel never confirmed; sure is 1 when the channel shows what it confirmed
 -- Emits   nothing
 -- Cost    O(limit × log due)
-local due_key, lease_key, dirty_key, work_key, stock_key = unpack(KEYS)
+local due_key, lease_key, dirty_key, work_key, sync_key, stock_key = unpack(KEYS)
 local given_now, token, lease_ms, limit = unpack(ARGV)
 -- end of bindings
 
@@ -24,38 +27,41 @@ local now = server.now_ms(given_now)
 limit = tonumber(limit)
 server.call('ZCARD', dirty_key)
 server.call('HLEN', work_key)
+server.call('ZCARD', due_key)
 
 local skus = server.call('ZRANGE', lease_key, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit)
 local abandoned = #skus
-if abandoned < limit then
-  for _, sku in ipairs(server.call('ZRANGE', due_key, '-inf', now, 'BYSCORE', 'LIMIT', 0, limit - abandoned)) do
+local function take_due(from, to)
+  if #skus == limit then return end
+  for _, sku in ipairs(redis.call('ZRANGE', due_key, from, to, 'BYSCORE', 'LIMIT', 0, limit - #skus)) do
     skus[#skus + 1] = sku
   end
 end
+take_due('-inf', now)
+take_due(work.LATER, '+inf')
 
-local reply = { 'claimed', '' }
+local reply = { 'claimed', '0' }
 if #skus > 0 then
-  local work, levels = server.call('HMGET', work_key, unpack(skus)), server.call('HMGET', stock_key, unpack(skus))
-  server.call('ZCARD', due_key)
-  local dirty = server.call('ZMSCORE', dirty_key, unpack(skus))
+  local texts, levels = server.call('HMGET', work_key, unpack(skus)), server.call('HMGET', stock_key, unpack(skus))
+  local sync, dirty = server.call('HMGET', sync_key, unpack(skus)), server.call('ZMSCORE', dirty_key, unpack(skus))
   local lease_add, work_set, taken = {}, {}, {}
   for index, sku in ipairs(skus) do
-    local attempts, last_error = string.match(work[index] or '', '^(%d+) %S+ %d+ %d+ (.*)$')
-    local version = string.match(levels[index] or '', '^%-?%d+ %d+ (%d+) ') or '0'
-    lease_add[#lease_add + 1] = now + tonumber(lease_ms)
-    lease_add[#lease_add + 1] = sku
-    work_set[#work_set + 1] = sku
-    work_set[#work_set + 1] = (attempts or '0') .. ' ' .. token .. ' ' .. version .. ' 0 ' .. (last_error or '')
-    if index > abandoned then taken[#taken + 1] = sku end
-    reply[#reply + 1] = sku
-    reply[#reply + 1] = levels[index] or ''
-    reply[#reply + 1] = attempts or '0'
-    reply[#reply + 1] = dirty[index] or tostring(now)
+    local one = work.read(texts[index])
+    local given = { sku, levels[index] or '', one.attempts, dirty[index] or tostring(now), one.sure, sync[index] or '' }
+    if index > abandoned then taken[#taken + 1] = sku else given[5] = '0' end
+    for _, text in ipairs(given) do reply[#reply + 1] = text end
+    -- From here on a call may go out, whatever becomes of its worker.
+    one.token, one.since, one.sure = token, '0', '0'
+    one.claimed = string.match(levels[index] or '', '^%-?%d+ %d+ (%d+) ') or '0'
+    if one.first_ms == '0' then one.first_ms = now end
+    work_set[2 * index - 1], work_set[2 * index] = sku, work.write(one)
+    lease_add[2 * index - 1], lease_add[2 * index] = now + tonumber(lease_ms), sku
   end
   redis.call('ZADD', lease_key, unpack(lease_add))
   redis.call('HSET', work_key, unpack(work_set))
   if #taken > 0 then redis.call('ZREM', due_key, unpack(taken)) end
 end
+if #skus == limit then return reply end
 
 -- When there is something to do next: the first due SKU or the first lease to run out, as a worker may have died.
 local next_ms

@@ -1,27 +1,34 @@
 #!lua
 -- settle: writes down what a channel answered, item by item. Safe to repeat: an answer counts only while its lease is held.
--- A confirmed version never goes back. What moved on meanwhile stays due, its lag counted from the oldest change left.
+-- A confirmed version never goes back. What moved on meanwhile stays due, its lag counted from the oldest change left. What used up
+-- its attempts or its age, and has not changed meanwhile, is a dead letter; a success supersedes one.
 --
--- KEYS[1] due    zset  SKU by when it is to be told, ms
--- KEYS[2] lease  zset  SKU by the end of its lease, ms
--- KEYS[3] dirty  zset  SKU by its oldest unconfirmed change, ms
--- KEYS[4] work   hash  SKU -> "<attempts> <token or -> <version claimed> <changed since, ms or 0> <last error>"
--- KEYS[5] sync   hash  SKU -> "<version> <quantity> <confirmed, ms>"
--- KEYS[6] stock  hash  SKU -> level (include/level.lua)
+-- KEYS[1] due       zset  SKU by when it is to be told, ms (0: first)
+-- KEYS[2] lease     zset  SKU by the end of its lease, ms
+-- KEYS[3] dirty     zset  SKU by its oldest unconfirmed change, ms
+-- KEYS[4] work      hash  SKU -> work (include/work.lua)
+-- KEYS[5] sync      hash  SKU -> "<version> <quantity> <paused> <confirmed, ms>"
+-- KEYS[6] dead      zset  SKU by when it died, ms
+-- KEYS[7] stock     hash  SKU -> level (include/level.lua)
+-- KEYS[8] sold out  hash  SKU -> "<since, ms> <channels that still show units>"
 --
--- ARGV[1]  now, ms  "" for the Redis clock
--- ARGV[2]  token    of the lease
--- ARGV[3]  items    how many, 1 to 1,000; then each: sku, outcome (applied or failed), version, quantity, delay ms,
---                   burn (1: an attempt is used up), error
+-- ARGV[1]  now, ms       "" for the Redis clock
+-- ARGV[2]  token         of the lease
+-- ARGV[3]  urgent        available at and under which a SKU goes ahead of everything due
+-- ARGV[4]  attempts      failures that make a dead letter
+-- ARGV[5]  age, ms       from the first attempt to the failure that makes a dead letter
+-- ARGV[6]  items         how many, 1 to 1,000; then each: sku, outcome (applied, failed, permanent or returned), version, quantity,
+--                        paused (0 or 1), delay ms, burn (1: an attempt is used up), sure (of returned: as it was claimed), error
 --
 -- Returns settled <answer>…, one text per item:
---   confirmed <lag ms> <versions>  the channel shows the newest; versions confirmed by this one call
---   moved <lag ms> <versions>      it was confirmed, and has changed since: due again
---   parked <due ms>                it failed and waits for its next attempt
+--   confirmed <lag ms> <versions> <ms since sold out, of the last channel, or -1> <1 when a dead letter is superseded>
+--   moved, with the same words     it was confirmed, and has changed since: due again
+--   parked <due ms>                it failed, or was handed back, and waits for its next attempt
+--   buried <lag ms>                a dead letter from now on
 --   lost                           the lease is no longer ours: nothing was written
 -- Emits   nothing
 -- Cost    O(items × log due)
-local due_key, lease_key, dirty_key, work_key, sync_key, stock_key = unpack(KEYS)
+local due_key, lease_key, dirty_key, work_key, sync_key, dead_key, stock_key, sold_out_key = unpack(KEYS)
 local argv = ARGV
 -- end of bindings
 
@@ -32,71 +39,47 @@ local function take()
 end
 
 local now = server.now_ms(take())
-local token = take()
+local token, urgent_at, attempts_max, age_max_ms = take(), tonumber(take()), tonumber(take()), tonumber(take())
 local items, skus = {}, {}
 for index = 1, tonumber(take()) do
   items[index] = {
-    sku = take(), outcome = take(), version = tonumber(take()), quantity = take(), delay_ms = tonumber(take()),
-    burn = tonumber(take()), error = take(),
+    sku = take(), outcome = take(), version = tonumber(take()), quantity = tonumber(take()), paused = take(),
+    delay_ms = tonumber(take()), burn = tonumber(take()), sure = take(), error = take(),
   }
   skus[index] = items[index].sku
 end
 
-local work, sync = server.call('HMGET', work_key, unpack(skus)), server.call('HMGET', sync_key, unpack(skus))
-local levels, dirty = server.call('HMGET', stock_key, unpack(skus)), server.call('ZMSCORE', dirty_key, unpack(skus))
+local texts = server.call('HMGET', work_key, unpack(skus))
 server.call('ZCARD', due_key)
 server.call('ZCARD', lease_key)
-
-local due_add, dirty_set, work_set, sync_set, done, released = {}, {}, {}, {}, {}, {}
-
-local function park(item, attempts, due_ms, last_error)
-  due_add[#due_add + 1] = due_ms
-  due_add[#due_add + 1] = item.sku
-  work_set[#work_set + 1] = item.sku
-  work_set[#work_set + 1] = attempts .. ' - 0 0 ' .. last_error
-end
-
-local function confirm(item, index, since)
-  local before = tonumber(string.match(sync[index] or '', '^(%d+) ')) or 0
-  if item.version >= before then
-    sync_set[#sync_set + 1] = item.sku
-    sync_set[#sync_set + 1] = item.version .. ' ' .. item.quantity .. ' ' .. now
-  end
-  local told = ' ' .. math.max(now - (tonumber(dirty[index]) or now), 0) .. ' ' .. math.max(item.version - before, 0)
-  local version, updated = string.match(levels[index] or '', '^%-?%d+ %d+ (%d+) (%d+) ')
-  if since == 0 and (not version or tonumber(version) <= item.version) then
-    done[#done + 1] = item.sku
-    return 'confirmed' .. told
-  end
-  park(item, 0, now, '')
-  dirty_set[#dirty_set + 1] = since > 0 and since or tonumber(updated)
-  dirty_set[#dirty_set + 1] = item.sku
-  return 'moved' .. told
-end
+local run = {
+  now = now, urgent_at = urgent_at, attempts_max = attempts_max, age_max_ms = age_max_ms, sold_out_key = sold_out_key,
+  sync = server.call('HMGET', sync_key, unpack(skus)), levels = server.call('HMGET', stock_key, unpack(skus)),
+  dirty = server.call('ZMSCORE', dirty_key, unpack(skus)),
+  dead = server.call('ZCARD', dead_key) > 0 and server.call('ZMSCORE', dead_key, unpack(skus)) or {},
+}
+local out = settling.new()
 
 local reply = { 'settled' }
 for index, item in ipairs(items) do
-  local attempts, holder, since = string.match(work[index] or '', '^(%d+) (%S+) %d+ (%d+) ')
-  if holder ~= token then
+  local one = work.read(texts[index])
+  if one.token ~= token then
     reply[#reply + 1] = 'lost'
   else
-    released[#released + 1] = item.sku
+    out.released[#out.released + 1] = item.sku
     if item.outcome == 'applied' then
-      reply[#reply + 1] = confirm(item, index, tonumber(since))
+      reply[#reply + 1] = verdict.confirm(run, out, index, item, one)
+    elseif item.outcome == 'returned' then
+      one.sure = one.sure ~= '2' and item.sure or '0'
+      settling.park(out, item.sku, one, now)
+      reply[#reply + 1] = 'parked ' .. now
     else
-      park(item, tonumber(attempts) + item.burn, now + item.delay_ms, item.error)
-      reply[#reply + 1] = 'parked ' .. now + item.delay_ms
+      reply[#reply + 1] = verdict.fail(run, out, index, item, one)
     end
   end
 end
 
-if #sync_set > 0 then redis.call('HSET', sync_key, unpack(sync_set)) end
-if #due_add > 0 then redis.call('ZADD', due_key, unpack(due_add)) end
-if #work_set > 0 then redis.call('HSET', work_key, unpack(work_set)) end
-if #dirty_set > 0 then redis.call('ZADD', dirty_key, unpack(dirty_set)) end
-if #done > 0 then
-  redis.call('ZREM', dirty_key, unpack(done))
-  redis.call('HDEL', work_key, unpack(done))
-end
-if #released > 0 then redis.call('ZREM', lease_key, unpack(released)) end
+settling.write(out, {
+  due = due_key, lease = lease_key, dirty = dirty_key, work = work_key, sync = sync_key, dead = dead_key, sold_out = sold_out_key,
+})
 return reply

@@ -20,7 +20,7 @@ use xxhash_rust::xxh3::xxh3_64;
 use crate::{
     channels::{Channel, Webhook, WebhookConfig},
     config::{self, ChannelKind, Config, Role},
-    domain::PublishPolicy,
+    domain::{ChannelRules, ChannelTerms, PublishPolicy, RateTerms},
     grpc::{self, ChannelInfo, GrpcSettings, convert::ContractLimits},
     http::{self, HttpState, Readiness},
     store::{
@@ -34,7 +34,7 @@ use crate::{
 
 /// How often Redis is asked for a sign of life.
 const PULSE_INTERVAL: Duration = Duration::from_millis(500);
-/// Workers finish their pushes within the longest channel timeout; this comes on top, for settling.
+/// Workers finish their calls within `propagation.drain_timeout`; this comes on top, for settling.
 const SETTLE_GRACE: Duration = Duration::from_secs(5);
 
 /// A running gateway.
@@ -118,11 +118,14 @@ async fn raise(
     let (http_address, grpc_address) = (http_listener.local_addr()?, grpc_listener.local_addr()?);
 
     let failed = CancellationToken::new();
-    let worker_grace =
-        config.channels.iter().map(|channel| channel.timeout).max().unwrap_or_default() + SETTLE_GRACE;
+    let worker_grace = config.propagation.drain_timeout + SETTLE_GRACE;
     let infos: Vec<ChannelInfo> = setups
         .iter()
-        .map(|setup| ChannelInfo { id: setup.id.clone(), kind: setup.channel.kind(), policy: setup.policy })
+        .map(|setup| ChannelInfo {
+            id: setup.id.clone(),
+            kind: setup.channel.kind(),
+            policy: setup.rules.policy,
+        })
         .collect();
     if role.works() {
         workers::spawn(&store, setups, &worker_settings(&config), &workers.tasks, &workers.stop);
@@ -296,12 +299,7 @@ fn store_settings(config: &Config, url: String) -> StoreSettings {
         queue_max: config.committer.queue_max,
         pool_max: config.redis.pool_max,
         channels: config.channels.iter().map(|channel| channel.id.clone()).collect(),
-        own_sales_known: config
-            .channels
-            .iter()
-            .filter(|channel| channel.publish.falls_with_own_sales())
-            .map(|channel| channel.id.clone())
-            .collect(),
+        policies: config.channels.iter().map(|channel| (channel.id.clone(), channel.publish)).collect(),
         lease: config.propagation.lease,
         clock: Clock::Redis,
     }
@@ -315,6 +313,8 @@ fn worker_settings(config: &Config) -> WorkerSettings {
         sweep_interval: config.holds.sweep_interval,
         sweep_batch: u32::try_from(config.holds.sweep_batch).unwrap_or(u32::MAX),
         lag_critical: config.propagation.lag_critical,
+        lag_cost: config.propagation.lag_cost,
+        drain_timeout: config.propagation.drain_timeout,
     }
 }
 
@@ -331,10 +331,10 @@ fn grpc_settings(config: &Config, channels: Vec<ChannelInfo>) -> GrpcSettings {
 }
 
 fn channel_setups(config: &Config) -> Result<Vec<ChannelSetup>> {
-    config.channels.iter().map(channel_setup).collect()
+    config.channels.iter().map(|channel| channel_setup(channel, &config.propagation)).collect()
 }
 
-fn channel_setup(configured: &config::Channel) -> Result<ChannelSetup> {
+fn channel_setup(configured: &config::Channel, propagation: &config::Propagation) -> Result<ChannelSetup> {
     let channel: Arc<dyn Channel> = match configured.kind {
         ChannelKind::Webhook => {
             let secrets: Vec<SecretString> = vec![configured.secret.clone()];
@@ -351,7 +351,12 @@ fn channel_setup(configured: &config::Channel) -> Result<ChannelSetup> {
         id: configured.id.clone(),
         fingerprint: fingerprint(configured),
         channel,
-        policy: configured.publish,
+        rules: ChannelRules { policy: configured.publish, patience: configured.patience() },
+        terms: ChannelTerms {
+            breaker: propagation.breaker(),
+            rate: RateTerms { per_second: configured.rate, burst: configured.burst },
+            call_timeout: configured.timeout,
+        },
         backoff: configured.backoff,
         concurrency: configured.concurrency,
     })

@@ -10,7 +10,7 @@ use std::{
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
-use crate::domain::{Backoff, ChannelId, PublishPolicy};
+use crate::domain::{Backoff, ChannelId, Patience, PublishPolicy};
 
 use super::{Problem, Propagation, SecretUrl, layers::Origins};
 
@@ -51,6 +51,13 @@ pub struct Channel {
     pub max_attempts: u32,
     /// How long after the first attempt it is one.
     pub max_age: Duration,
+}
+
+impl Channel {
+    /// When a SKU becomes a dead letter.
+    pub fn patience(&self) -> Patience {
+        Patience { attempts_max: self.max_attempts, age_max: self.max_age }
+    }
 }
 
 /// What a channel speaks.

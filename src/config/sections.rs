@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
-    domain::{Backoff, Partitions},
+    domain::{Backoff, BreakerTerms, Partitions},
     telemetry::LogFormat,
 };
 
@@ -147,6 +147,9 @@ pub struct Propagation {
     pub backoff_cap: Duration,
     /// Each wait is moved by up to this share.
     pub jitter: f64,
+    /// How long calls to channels may go on at shutdown.
+    #[serde(with = "humantime_serde")]
+    pub drain_timeout: Duration,
     /// Failed calls in a row that open a channel's breaker.
     pub breaker_failures: u32,
     /// The share of failed calls that opens it.
@@ -171,6 +174,19 @@ pub struct Propagation {
 }
 
 impl Propagation {
+    /// When calls to a channel stop.
+    pub fn breaker(&self) -> BreakerTerms {
+        BreakerTerms {
+            failures: self.breaker_failures,
+            rate: self.breaker_rate,
+            calls_min: self.breaker_calls_min,
+            window: self.breaker_window,
+            open_first: self.breaker_first,
+            open_cap: self.breaker_cap,
+            jitter: self.jitter,
+        }
+    }
+
     /// The waits between attempts.
     pub fn backoff(&self) -> Backoff {
         Backoff { first: self.backoff_first, cap: self.backoff_cap, jitter: self.jitter }

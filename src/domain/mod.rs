@@ -2,6 +2,7 @@
 //!
 //! Values are parsed once, at the edge; whoever holds a [`Sku`] or a [`Quantity`] may trust it.
 
+mod breaker;
 mod event;
 mod fingerprint;
 mod hold;
@@ -10,9 +11,11 @@ mod lines;
 mod mutation;
 mod publish;
 mod retry;
+mod rules;
 mod stock;
 mod text;
 
+pub use breaker::{BreakerState, BreakerTerms, ChannelTerms, RateTerms};
 pub use event::{Cause, Event, EventId, EventKind};
 pub use fingerprint::Fingerprint;
 pub use hold::{Hold, HoldId, HoldLine, HoldState};
@@ -23,5 +26,6 @@ pub use mutation::{
 };
 pub use publish::{DesiredState, PublishPolicy};
 pub use retry::Backoff;
+pub use rules::{ChannelRules, Patience};
 pub use stock::{Level, QUANTITY_MAX, Quantity, QuantityProblem, SetCondition, Ttl, TtlProblem};
 pub use text::{Text, TextProblem};

@@ -9,7 +9,7 @@ pub(super) struct Keys {
     namespace: String,
 }
 
-/// Keys of one partition and one channel. Beside the design's three there are two sorted sets, so that counts and the oldest
+/// Keys of one partition and one channel. Beside the design's four there are two sorted sets, so that counts and the oldest
 /// unconfirmed change are read without walking the work: leases by their end, SKUs by their oldest unconfirmed change.
 #[derive(Debug, Clone)]
 pub(super) struct ChannelKeys {
@@ -18,6 +18,7 @@ pub(super) struct ChannelKeys {
     pub(super) dirty: String,
     pub(super) work: String,
     pub(super) sync: String,
+    pub(super) dead: String,
 }
 
 impl Keys {
@@ -47,6 +48,26 @@ impl Keys {
     /// Under which policy a channel was told about all stock.
     pub(super) fn policies(&self) -> String {
         format!("{}:policies", self.namespace)
+    }
+
+    /// Rings for the workers of all processes.
+    pub(super) fn bell(&self) -> String {
+        format!("{}:bell", self.namespace)
+    }
+
+    /// Which worker walks all stock for a channel.
+    pub(super) fn walk(&self, channel: &ChannelId) -> String {
+        format!("{}:{{c:{channel}}}:walk", self.namespace)
+    }
+
+    /// Since when SKUs are sold out, and how many channels still show units of them.
+    pub(super) fn sold_out(&self, partition: Partition) -> String {
+        self.of(partition, "soldout")
+    }
+
+    /// Entries of the stream that cannot be carried to channels.
+    pub(super) fn poison(&self, partition: Partition) -> String {
+        self.of(partition, "poison")
     }
 
     pub(super) fn stock(&self, partition: Partition) -> String {
@@ -87,6 +108,11 @@ impl Keys {
         ]
     }
 
+    /// What steers one channel: operator's pause, breaker, rate. With a hash tag of its own, as it is no partition's.
+    pub(super) fn control(&self, channel: &ChannelId) -> String {
+        format!("{}:{{c:{channel}}}:ctl", self.namespace)
+    }
+
     pub(super) fn channel(&self, partition: Partition, channel: &ChannelId) -> ChannelKeys {
         ChannelKeys {
             due: self.of(partition, &format!("due:{channel}")),
@@ -94,6 +120,7 @@ impl Keys {
             dirty: self.of(partition, &format!("dirty:{channel}")),
             work: self.of(partition, &format!("work:{channel}")),
             sync: self.of(partition, &format!("sync:{channel}")),
+            dead: self.of(partition, &format!("dead:{channel}")),
         }
     }
 }
@@ -115,6 +142,7 @@ mod tests {
         let channel = keys.channel(seven, &ChannelId::parse("web").expect("legal"));
         let transact = keys.transact(seven, 20_778);
         assert_eq!(keys.meta(), "sg:meta");
+        assert_eq!(keys.control(&ChannelId::parse("web").expect("legal")), "sg:{c:web}:ctl");
         assert_eq!([keys.channels(), keys.policies()], ["sg:channels", "sg:policies"]);
         assert_eq!(
             transact,
@@ -136,6 +164,7 @@ mod tests {
             &channel.dirty,
             &channel.work,
             &channel.sync,
+            &channel.dead,
         ]);
         for key in all {
             assert_eq!(hash_tag(key), "p7", "{key}");

@@ -3,13 +3,16 @@
 //! A mutation goes straight down: [`Store::mutate`] packs it (`encode`), the `committer` sends it with its neighbours as one
 //! `lua/transact.lua`, and `decode` reads its answer. Reads and propagation go beside the committer.
 
+mod bell;
 mod changes;
 mod committer;
+mod control;
 mod decode;
 pub mod embedded;
 mod encode;
 mod error;
 mod events;
+mod exposure;
 mod history;
 mod holds;
 pub mod inspect;
@@ -17,6 +20,7 @@ mod keys;
 mod levels;
 mod link;
 mod meta;
+mod poison;
 mod propagation;
 mod reader;
 mod registry;
@@ -37,23 +41,28 @@ use tokio::{
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
-use crate::domain::{Answer, ChannelId, ClientId, IdempotencyKey, Mutation, Partitions, Refusal, Sku};
+use crate::domain::{
+    Answer, ChannelId, ClientId, IdempotencyKey, Mutation, Partitions, PublishPolicy, Refusal, Sku,
+};
 
 use committer::{Call, Committer};
 use encode::Operation;
 use keys::Keys;
 use link::Link;
 
+pub use bell::BellReader;
 pub use changes::{Change, Delivery};
+pub use control::{ChannelControl, ChannelPause, Permit, Report, Reported, Shut};
 pub use decode::Resolved;
 pub use error::StoreError;
 pub use events::{Entry, EntryId};
+pub use exposure::{ExposurePlace, Lateness};
 pub use history::{EventPage, EventPosition, EventScope};
 pub use holds::Swept;
 pub use levels::{StoredLevel, WalkPosition};
 pub use link::LinkSettings;
 pub use meta::PrepareError;
-pub use propagation::{Claim, Claimed, EventReader, SettleOutcome, Settled, Settlement};
+pub use propagation::{Claim, Claimed, EventReader, SettleOutcome, Settled, Settlement, Shown, Told};
 pub use seed::{Seeding, SeedingCause};
 pub use settings::{Clock, StoreSettings};
 pub use sync::{ChannelCounts, SyncState};
@@ -150,12 +159,22 @@ impl Store {
         &self.inner.settings.channels
     }
 
+    /// How much of the stock a configured channel shows.
+    fn policy(&self, channel: &ChannelId) -> Option<&PublishPolicy> {
+        self.inner.settings.policies.get(channel)
+    }
+
     fn retention_ms(&self) -> i64 {
         retention_ms(&self.inner.settings)
     }
 
     fn lease_ms(&self) -> u64 {
         u64::try_from(self.inner.settings.lease.as_millis()).unwrap_or(u64::MAX)
+    }
+
+    /// How long a claim keeps others away.
+    pub fn lease(&self) -> std::time::Duration {
+        self.inner.settings.lease
     }
 
     fn clock_argument(&self) -> String {

@@ -1,6 +1,7 @@
 //! What the store must be told.
 
 use std::{
+    collections::HashMap,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
@@ -8,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::domain::{ChannelId, Partitions};
+use crate::domain::{ChannelId, Partitions, PublishPolicy};
 
 use super::LinkSettings;
 
@@ -33,9 +34,8 @@ pub struct StoreSettings {
     pub pool_max: usize,
     /// The configured channels, in order.
     pub channels: Vec<ChannelId>,
-    /// Channels whose number falls by one with each unit they sell themselves (no share, no cap): they need not be told about
-    /// their own sales.
-    pub own_sales_known: Vec<ChannelId>,
+    /// How much of the stock each of them shows.
+    pub policies: HashMap<ChannelId, PublishPolicy>,
     /// How long a claim keeps others away.
     pub lease: Duration,
     /// The clock scripts go by.

@@ -2,7 +2,7 @@
 
 use crate::domain::{ChannelId, Sku};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, propagation::LATER};
 
 /// How far behind one channel is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -11,9 +11,13 @@ pub struct ChannelCounts {
     pub due: u64,
     /// Of these, parked for a later moment.
     pub retrying: u64,
+    /// Of these, told when nothing live is due.
+    pub behind: u64,
     /// SKUs a worker is telling it about.
     pub leased: u64,
-    /// The oldest change it has not confirmed, in ms of the Redis clock.
+    /// Dead letters.
+    pub dead: u64,
+    /// The oldest change it has not confirmed, in ms of the Redis clock; dead letters aside.
     pub oldest_unconfirmed_ms: Option<i64>,
 }
 
@@ -24,19 +28,27 @@ pub struct SyncState {
     pub confirmed_version: i64,
     /// The quantity it confirmed with it.
     pub confirmed_quantity: i64,
+    /// Whether it confirmed that the listing is paused.
+    pub confirmed_paused: bool,
     /// When, in ms of the Redis clock.
     pub confirmed_ms: i64,
     /// Failures since the last success.
     pub attempts: u32,
-    /// When it is to be told next.
+    /// When it is to be told next: 0 ahead of everything.
     pub due_ms: Option<i64>,
+    /// Whether it is told only when nothing live is due.
+    pub behind: bool,
     /// Until when a worker has it leased.
     pub lease_end_ms: Option<i64>,
-    /// The oldest change it has not confirmed.
+    /// Since when it is a dead letter.
+    pub dead_ms: Option<i64>,
+    /// The oldest change it has not confirmed; of a dead letter too.
     pub oldest_unconfirmed_ms: Option<i64>,
     /// What went wrong last.
     pub last_error: String,
 }
+
+type Counted = (u64, u64, u64, u64, u64, Vec<(String, f64)>);
 
 impl Store {
     /// Counts of one channel, summed over the partitions; O(partitions × log due).
@@ -46,13 +58,17 @@ impl Store {
         for partition in self.partitions().all() {
             let keys = self.inner.keys.channel(partition, channel);
             let mut pipeline = redis::pipe();
-            pipeline.zcard(&keys.due).zcount(&keys.due, format!("({now_ms}"), "+inf").zcard(&keys.lease);
+            let parked = (format!("({now_ms}"), format!("({LATER}"));
+            pipeline.zcard(&keys.due).zcount(&keys.due, parked.0, parked.1).zcount(&keys.due, LATER, "+inf");
+            pipeline.zcard(&keys.lease).zcard(&keys.dead);
             pipeline.cmd("ZRANGE").arg(&keys.dirty).arg(0).arg(0).arg("WITHSCORES");
-            let (due, retrying, leased, oldest): (u64, u64, u64, Vec<(String, f64)>) =
+            let (due, retrying, behind, leased, dead, oldest): Counted =
                 self.query_pipeline(&pipeline).await?;
             sum.due += due;
             sum.retrying += retrying;
+            sum.behind += behind;
             sum.leased += leased;
+            sum.dead += dead;
             // Scores are whole ms below 2^53.
             let oldest_ms = oldest.first().map(|(_, score)| *score as i64);
             sum.oldest_unconfirmed_ms = match (sum.oldest_unconfirmed_ms, oldest_ms) {
@@ -63,46 +79,84 @@ impl Store {
         Ok(sum)
     }
 
+    /// The configured channels a worker could tell something now: something is due, or a lease ran out. One command per
+    /// partition while nothing waits anywhere; else O(channels × log due).
+    pub async fn channels_with_work(&self) -> Result<Vec<ChannelId>, StoreError> {
+        let mut with_work = Vec::new();
+        if self.channels().is_empty() {
+            return Ok(with_work);
+        }
+        let now_ms = self.now_ms().await?;
+        for partition in self.partitions().all() {
+            let keys: Vec<_> =
+                self.channels().iter().map(|channel| self.inner.keys.channel(partition, channel)).collect();
+            let mut exists = redis::cmd("EXISTS");
+            for of in &keys {
+                exists.arg(&of.due).arg(&of.lease);
+            }
+            if self.query::<u64>(&exists).await? == 0 {
+                continue;
+            }
+            let mut pipeline = redis::pipe();
+            for of in &keys {
+                pipeline.zcount(&of.due, "-inf", now_ms).zcount(&of.due, LATER, "+inf");
+                pipeline.zcount(&of.lease, "-inf", now_ms);
+            }
+            let counts: Vec<u64> = self.query_pipeline(&pipeline).await?;
+            for (channel, counts) in self.channels().iter().zip(counts.chunks_exact(3)) {
+                if counts.iter().any(|count| *count > 0) && !with_work.contains(channel) {
+                    with_work.push(channel.clone());
+                }
+            }
+        }
+        Ok(with_work)
+    }
+
     /// What one channel knows about one SKU.
     pub async fn sync_state(&self, channel: &ChannelId, sku: &Sku) -> Result<SyncState, StoreError> {
         let keys = self.inner.keys.channel(self.partitions().of(sku), channel);
         let member = sku.as_str();
         let mut pipeline = redis::pipe();
-        pipeline.hget(&keys.sync, member).hget(&keys.work, member);
-        pipeline.zscore(&keys.due, member).zscore(&keys.lease, member).zscore(&keys.dirty, member);
-        type Scores = (Option<f64>, Option<f64>, Option<f64>);
-        let (sync, work, due, lease, dirty): (Option<String>, Option<String>, _, _, _) = {
-            let (sync, work, due, lease, dirty) = self.query_pipeline(&pipeline).await?;
-            let scores: Scores = (due, lease, dirty);
-            (sync, work, scores.0, scores.1, scores.2)
-        };
+        pipeline.hget(&keys.sync, member).hget(&keys.work, member).zscore(&keys.due, member);
+        pipeline.zscore(&keys.lease, member).zscore(&keys.dirty, member).zscore(&keys.dead, member);
+        type Read = (Option<String>, Option<String>, Option<f64>, Option<f64>, Option<f64>, Option<f64>);
+        let (sync, work, due, lease, dirty, dead): Read = self.query_pipeline(&pipeline).await?;
         let broken = || StoreError::Broken { what: format!("sync state of {sku} on {channel}") };
         // Scores are whole ms below 2^53.
         let whole = |score: Option<f64>| score.map(|score| score as i64);
+        let due_ms = whole(due);
         let mut state = SyncState {
-            due_ms: whole(due),
+            due_ms: due_ms.map(|due_ms| if due_ms >= LATER { due_ms - LATER } else { due_ms }),
+            behind: due_ms.is_some_and(|due_ms| due_ms >= LATER),
             lease_end_ms: whole(lease),
+            dead_ms: whole(dead),
             oldest_unconfirmed_ms: whole(dirty),
             ..SyncState::default()
         };
         if let Some(sync) = sync {
             let numbers: Vec<i64> =
                 sync.split(' ').map(str::parse).collect::<Result<_, _>>().map_err(|_| broken())?;
-            let [version, quantity, confirmed_ms] = numbers[..] else { return Err(broken()) };
+            let [version, quantity, paused, confirmed_ms] = numbers[..] else { return Err(broken()) };
             state.confirmed_version = version;
             state.confirmed_quantity = quantity;
+            state.confirmed_paused = paused == 1;
             state.confirmed_ms = confirmed_ms;
         }
         if let Some(work) = work {
-            let words: Vec<&str> = work.splitn(5, ' ').collect();
-            let [attempts, _token, _claimed, _since, last_error] = words[..] else { return Err(broken()) };
+            let words: Vec<&str> = work.splitn(7, ' ').collect();
+            let [attempts, _token, _claimed, since, _sure, _first_ms, last_error] = words[..] else {
+                return Err(broken());
+            };
             state.attempts = attempts.parse().map_err(|_| broken())?;
             state.last_error = last_error.to_owned();
+            if state.dead_ms.is_some() && state.oldest_unconfirmed_ms.is_none() {
+                state.oldest_unconfirmed_ms = Some(since.parse().map_err(|_| broken())?);
+            }
         }
         Ok(state)
     }
 
-    async fn query_pipeline<T: redis::FromRedisValue>(
+    pub(super) async fn query_pipeline<T: redis::FromRedisValue>(
         &self,
         pipeline: &redis::Pipeline,
     ) -> Result<T, StoreError> {

@@ -1,7 +1,7 @@
 //! Carries stream entries to the due sets of all channels. Reads as one consumer of the group `fanout`; what a dead consumer
-//! left unacknowledged is adopted. An entry that does not parse stays unacknowledged and is logged: it is never lost.
+//! left unacknowledged is adopted. An entry that does not parse is set aside, and one a script fails at keeps no other waiting.
 
-use std::{collections::HashSet, pin::pin, time::Duration};
+use std::{pin::pin, time::Duration};
 
 use metrics::counter;
 use tokio::time::Instant;
@@ -17,7 +17,7 @@ use crate::{
 use super::{FAULT_PAUSE, Wake, WorkerSettings, outage::Outage, pause};
 
 /// How long one read waits for entries.
-const READ_WAIT_MS: u64 = 1000;
+const READ_WAIT_MS: u64 = 5000;
 /// What comes within so long after a read goes together in the next: under load this halves what Redis pays per sale, and
 /// an idle stream is still read at once.
 const GATHER: Duration = Duration::from_millis(5);
@@ -28,7 +28,7 @@ pub(super) const CHANNELS_REFRESH: Duration = Duration::from_secs(1);
 
 pub(super) async fn run(store: Store, settings: WorkerSettings, wake: Wake, stop: CancellationToken) {
     let served = Served { channels: Vec::new(), asked_at: None };
-    let mut worker = FanOut { store, settings, wake, served, reported: HashSet::new() };
+    let mut worker = FanOut { store, settings, wake, served };
     let mut outage = Outage::of("carry events to channels", None);
     while let Err(fault) = worker.carry_on(&mut outage, &stop).await {
         outage.is_felt(&fault);
@@ -48,8 +48,6 @@ struct FanOut {
     settings: WorkerSettings,
     wake: Wake,
     served: Served,
-    /// Entries that do not parse and were logged.
-    reported: HashSet<(Partition, EntryId)>,
 }
 
 /// The channels anybody serves, as Redis knew them a moment ago.
@@ -132,21 +130,46 @@ impl FanOut {
         // A read may have waited: others must have heard of a new channel when it begins to be told all stock.
         self.refresh_channels().await?;
         for entry in entries.iter().filter(|entry| entry.changes.is_none()) {
-            if self.reported.insert((partition, entry.id)) {
-                counter!(telemetry::BROKEN_RECORDS).increment(1);
-                error!(
-                    partition = partition.0,
-                    entry = %entry.id,
-                    "an event entry does not parse; its SKUs may be stale on channels: run verify"
-                );
-            }
+            self.store.quarantine(partition, entry.id).await?;
+            counter!(telemetry::POISON_ENTRIES).increment(1);
+            error!(
+                partition = partition.0,
+                entry = %entry.id,
+                "an event entry does not parse and was set aside; its SKUs may be stale on channels: run verify, then channels resync"
+            );
         }
-        let marks = self.store.fan_out(partition, &self.served.channels, entries).await?;
+        let marks = match self.store.fan_out(partition, &self.served.channels, entries).await {
+            Err(StoreError::Refused { .. } | StoreError::Corrupt { .. }) if entries.len() > 1 => {
+                self.carry_one_by_one(partition, entries).await?
+            }
+            marks => marks?,
+        };
         let events: usize = entries.iter().filter_map(|entry| entry.changes.as_ref()).map(Vec::len).sum();
         counter!(telemetry::EVENTS_FANNED_OUT).increment(u64::try_from(events).unwrap_or(u64::MAX));
         if marks > 0 {
-            self.wake.all();
+            self.wake.all_due();
+            let others: Vec<ChannelId> =
+                self.served.channels.iter().filter(|channel| !self.wake.serves(channel)).cloned().collect();
+            self.store.ring(&others).await?;
         }
         Ok(())
+    }
+
+    /// After the script failed at a batch: carries what can be carried. The rest stays unacknowledged and is tried again.
+    async fn carry_one_by_one(&self, partition: Partition, entries: &[Delivery]) -> Result<u64, StoreError> {
+        let mut marks = 0;
+        for entry in entries {
+            match self.store.fan_out(partition, &self.served.channels, std::slice::from_ref(entry)).await {
+                Ok(marked) => marks += marked,
+                Err(fault @ (StoreError::Refused { .. } | StoreError::Corrupt { .. })) => error!(
+                    partition = partition.0,
+                    entry = %entry.id,
+                    error = &fault as &dyn std::error::Error,
+                    "an event entry cannot be carried to channels; it is tried again"
+                ),
+                Err(fault) => return Err(fault),
+            }
+        }
+        Ok(marks)
     }
 }

@@ -1,45 +1,174 @@
-//! Measures how far behind channels are, and warns about one that lags. Counts come from Redis, so every worker shows the
-//! same numbers.
+//! Measures how far behind channels are and what that costs. Counts come from Redis, so every worker shows the same numbers;
+//! what is counted, and the line in the log, come from one worker per case.
 
-use metrics::gauge;
+use std::time::Duration;
+
+use metrics::{counter, gauge};
 use tokio_util::sync::CancellationToken;
-use tracing::{debug, warn};
+use tracing::{debug, error, info};
 
 use crate::{
-    store::{Store, StoreError},
+    domain::{BreakerState, ChannelId, PublishPolicy},
+    store::{ChannelCounts, ExposurePlace, Lateness, Store, StoreError},
     telemetry,
 };
 
 use super::{WorkerSettings, pause};
 
-pub(super) async fn run(store: Store, settings: WorkerSettings, stop: CancellationToken) {
-    while pause(settings.poll_interval, &stop).await {
-        if let Err(fault) = measure(&store, &settings).await {
+/// While nothing is unconfirmed anywhere, breakers and pauses are looked at every so many rounds.
+const QUIET_ROUNDS: u32 = 10;
+
+pub(super) async fn run(
+    store: Store,
+    policies: Vec<(ChannelId, PublishPolicy)>,
+    settings: WorkerSettings,
+    stop: CancellationToken,
+) {
+    let channels = policies.into_iter().map(|(id, policy)| Watched::new(id, policy)).collect();
+    let mut gauges = Gauges { store, settings, channels, quiet_rounds: QUIET_ROUNDS };
+    while pause(gauges.settings.poll_interval, &stop).await {
+        if let Err(fault) = gauges.measure().await {
             // Readiness tells of it already.
             debug!(error = &fault as &dyn std::error::Error, "cannot measure channels now");
         }
     }
 }
 
-async fn measure(store: &Store, settings: &WorkerSettings) -> Result<(), StoreError> {
-    let now_ms = store.now_ms().await?;
-    for channel in store.channels() {
-        let counts = store.channel_counts(channel).await?;
-        let lag_ms = counts.oldest_unconfirmed_ms.map_or(0, |oldest| (now_ms - oldest).max(0));
-        let label = channel.as_str().to_owned();
+struct Gauges {
+    store: Store,
+    settings: WorkerSettings,
+    channels: Vec<Watched>,
+    /// Rounds since anything was unconfirmed or looked at.
+    quiet_rounds: u32,
+}
+
+/// One channel, and what was said of it.
+struct Watched {
+    id: ChannelId,
+    policy: PublishPolicy,
+    /// None at first: a note may be left of a time when no worker was there to take it back.
+    critical: Option<bool>,
+    costly: Option<bool>,
+    /// Where the walk over its unconfirmed SKUs is, and what it found so far.
+    place: ExposurePlace,
+    exposed_so_far: i64,
+    exposed: i64,
+}
+
+impl Gauges {
+    async fn measure(&mut self) -> Result<(), StoreError> {
+        let is_busy = self.store.any_unconfirmed().await?;
+        self.quiet_rounds = if is_busy { 0 } else { self.quiet_rounds.saturating_add(1) };
+        if !is_busy && self.quiet_rounds != 1 && !self.quiet_rounds.is_multiple_of(QUIET_ROUNDS) {
+            return Ok(());
+        }
+        let now_ms = self.store.now_ms().await?;
+        for channel in &mut self.channels {
+            let counts = match is_busy {
+                true => self.store.channel_counts(&channel.id).await?,
+                false => ChannelCounts::default(),
+            };
+            let lag_ms = counts.oldest_unconfirmed_ms.map_or(0, |oldest| (now_ms - oldest).max(0));
+            channel.show(&counts, lag_ms);
+            channel.show_control(&self.store).await?;
+            channel.walk(&self.store).await?;
+            channel.judge(&self.store, &self.settings, &counts, lag_ms).await?;
+        }
+        Ok(())
+    }
+}
+
+impl Watched {
+    fn new(id: ChannelId, policy: PublishPolicy) -> Self {
+        let place = ExposurePlace::default();
+        Self { id, policy, critical: None, costly: None, place, exposed_so_far: 0, exposed: 0 }
+    }
+
+    fn label(&self) -> String {
+        self.id.as_str().to_owned()
+    }
+
+    fn show(&self, counts: &ChannelCounts, lag_ms: i64) {
         // All of these are far below 2^53.
-        gauge!(telemetry::OLDEST_UNCONFIRMED_SECONDS, "channel" => label.clone()).set(lag_ms as f64 / 1000.0);
-        gauge!(telemetry::DUE, "channel" => label.clone()).set(counts.due as f64);
-        gauge!(telemetry::LEASED, "channel" => label).set(counts.leased as f64);
-        if u128::try_from(lag_ms).unwrap_or(0) > settings.lag_critical.as_millis() {
-            warn!(
-                channel = channel.as_str(),
+        gauge!(telemetry::OLDEST_UNCONFIRMED_SECONDS, "channel" => self.label()).set(lag_ms as f64 / 1000.0);
+        gauge!(telemetry::DUE, "channel" => self.label()).set(counts.due as f64);
+        gauge!(telemetry::LEASED, "channel" => self.label()).set(counts.leased as f64);
+        gauge!(telemetry::DEAD, "channel" => self.label()).set(counts.dead as f64);
+    }
+
+    async fn show_control(&self, store: &Store) -> Result<(), StoreError> {
+        let control = store.channel_control(&self.id).await?;
+        let state = match control.breaker {
+            BreakerState::Closed => 0.0,
+            BreakerState::HalfOpen => 1.0,
+            BreakerState::Open => 2.0,
+        };
+        gauge!(telemetry::BREAKER_STATE, "channel" => self.label()).set(state);
+        let paused = if control.pause.is_some() { 1.0 } else { 0.0 };
+        gauge!(telemetry::CHANNEL_PAUSED, "channel" => self.label()).set(paused);
+        Ok(())
+    }
+
+    /// Goes one page on over the unconfirmed SKUs; the sum of a whole walk is what is shown.
+    async fn walk(&mut self, store: &Store) -> Result<(), StoreError> {
+        let (units, next) = store.exposure_page(&self.id, &self.policy, self.place).await?;
+        self.exposed_so_far += units;
+        self.place = next.unwrap_or_default();
+        if next.is_some() {
+            return Ok(());
+        }
+        let exposed = std::mem::take(&mut self.exposed_so_far);
+        if exposed != self.exposed {
+            self.exposed = exposed;
+            store.expose(&self.id, exposed).await?;
+        }
+        gauge!(telemetry::EXPOSED_UNITS, "channel" => self.label()).set(exposed as f64);
+        Ok(())
+    }
+
+    async fn judge(
+        &mut self,
+        store: &Store,
+        settings: &WorkerSettings,
+        counts: &ChannelCounts,
+        lag_ms: i64,
+    ) -> Result<(), StoreError> {
+        let channel = self.id.as_str();
+        let is_over = |limit: Duration| u128::try_from(lag_ms).unwrap_or(0) > limit.as_millis();
+        let (critical, costly) = (is_over(settings.lag_critical), is_over(settings.lag_cost));
+        if critical
+            && self.critical != Some(true)
+            && store.begin_lateness(&self.id, Lateness::Critical).await?
+        {
+            counter!(telemetry::LAG_CRITICAL, "channel" => self.label()).increment(1);
+            error!(
+                channel,
                 lag_ms,
                 due = counts.due,
                 retrying = counts.retrying,
-                "a channel is behind: its shoppers may buy what is gone"
+                exposed_units = self.exposed,
+                "CRITICAL: a channel is behind: its shoppers may buy what is gone; see stockgate channels list"
             );
         }
+        if costly && self.costly != Some(true) && store.begin_lateness(&self.id, Lateness::Costly).await? {
+            counter!(telemetry::LAG_COST_EVENTS, "channel" => self.label()).increment(1);
+            error!(
+                channel,
+                lag_ms,
+                exposed_units = self.exposed,
+                "COST: a channel is so far behind that it costs orders and rank"
+            );
+        }
+        if !critical
+            && self.critical != Some(false)
+            && store.end_lateness(&self.id, Lateness::Critical).await?
+        {
+            info!(channel, "a channel is no longer behind");
+        }
+        if !costly && self.costly != Some(false) {
+            store.end_lateness(&self.id, Lateness::Costly).await?;
+        }
+        (self.critical, self.costly) = (Some(critical), Some(costly));
+        Ok(())
     }
-    Ok(())
 }

@@ -3,9 +3,12 @@
 //! Workers on any machine share the work by claims; there is no leader. Each is one task, told to stop by a token and joined
 //! by whoever spawned it on the tracker.
 
+mod bell;
 mod dispatcher;
 mod fan_out;
+mod gate;
 mod gauges;
+mod lookout;
 mod outage;
 mod seeder;
 mod sweeper;
@@ -17,11 +20,13 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     channels::Channel,
-    domain::{Backoff, ChannelId, PublishPolicy},
+    domain::{Backoff, ChannelId, ChannelRules, ChannelTerms},
     store::Store,
 };
 
 use dispatcher::ChannelWorker;
+
+pub use gate::{Gate, Pass, Ticket, Verdict};
 
 /// After a fault of the store, a worker waits so long before its next try.
 const FAULT_PAUSE: Duration = Duration::from_millis(250);
@@ -39,8 +44,12 @@ pub struct WorkerSettings {
     pub sweep_interval: Duration,
     /// Overdue holds ended by one script.
     pub sweep_batch: u32,
-    /// A channel that lags more is critical.
+    /// A channel that lags more is a critical line in the log.
     pub lag_critical: Duration,
+    /// A channel that lags more costs money: a cost event.
+    pub lag_cost: Duration,
+    /// How long calls to channels may go on at shutdown before they are cut off.
+    pub drain_timeout: Duration,
 }
 
 /// One configured channel.
@@ -49,9 +58,11 @@ pub struct ChannelSetup {
     pub id: ChannelId,
     /// How it is spoken to.
     pub channel: Arc<dyn Channel>,
-    /// How much of the stock it may show.
-    pub policy: PublishPolicy,
-    /// Differs when the policy or the address differs: then the channel is told about all stock again.
+    /// What it shows, and how long it is tried.
+    pub rules: ChannelRules,
+    /// When it may be called.
+    pub terms: ChannelTerms,
+    /// Differs when the address or the policy differs: then the channel is told about all stock again.
     pub fingerprint: String,
     /// The waits between attempts.
     pub backoff: Backoff,
@@ -59,13 +70,49 @@ pub struct ChannelSetup {
     pub concurrency: usize,
 }
 
-/// Wakes the dispatchers of this process when something became due. A wake is kept until it is heard.
+/// What one channel's dispatcher listens to. A wake is kept until it is heard.
+#[derive(Clone, Default)]
+struct Ears {
+    /// Something became due.
+    due: Arc<Notify>,
+    /// The channel may be called again, or an operator said something.
+    bell: Arc<Notify>,
+}
+
+/// Wakes the dispatchers of this process.
 #[derive(Clone)]
-struct Wake(Arc<[Arc<Notify>]>);
+struct Wake {
+    channels: Arc<[(ChannelId, Ears)]>,
+    seeder: Arc<Notify>,
+}
 
 impl Wake {
-    fn all(&self) {
-        self.0.iter().for_each(|channel| channel.notify_one());
+    /// Something became due on every channel.
+    fn all_due(&self) {
+        self.channels.iter().for_each(|(_, ears)| ears.due.notify_one());
+    }
+
+    fn due(&self, channel: &ChannelId) {
+        self.of(channel).for_each(|ears| ears.due.notify_one());
+    }
+
+    /// Somebody rang for this channel: an operator may have said something, or something became due.
+    fn ring(&self, channel: &ChannelId) {
+        self.of(channel).for_each(|ears| ears.bell.notify_one());
+        self.seeder.notify_one();
+    }
+
+    fn ring_all(&self) {
+        self.channels.iter().for_each(|(_, ears)| ears.bell.notify_one());
+        self.seeder.notify_one();
+    }
+
+    fn serves(&self, channel: &ChannelId) -> bool {
+        self.of(channel).next().is_some()
+    }
+
+    fn of(&self, channel: &ChannelId) -> impl Iterator<Item = &Ears> {
+        self.channels.iter().filter(move |(id, _)| id == channel).map(|(_, ears)| ears)
     }
 }
 
@@ -77,19 +124,23 @@ pub fn spawn(
     tasks: &TaskTracker,
     stop: &CancellationToken,
 ) {
-    let wakes: Vec<Arc<Notify>> = setups.iter().map(|_| Arc::new(Notify::new())).collect();
-    let wake = Wake(wakes.iter().cloned().collect());
     tasks.spawn(sweeper::run(store.clone(), settings.clone(), stop.clone()));
     if setups.is_empty() {
         // Nobody is to be told: a channel that is added later is told about all stock by the seeder.
         return;
     }
+    let channels = setups.iter().map(|setup| (setup.id.clone(), Ears::default())).collect();
+    let wake = Wake { channels, seeder: Arc::default() };
     tasks.spawn(fan_out::run(store.clone(), settings.clone(), wake.clone(), stop.clone()));
+    tasks.spawn(bell::run(store.clone(), wake.clone(), stop.clone()));
+    tasks.spawn(lookout::run(store.clone(), settings.clone(), wake.clone(), stop.clone()));
     let fingerprinted = setups.iter().map(|setup| (setup.id.clone(), setup.fingerprint.clone())).collect();
-    tasks.spawn(seeder::run(store.clone(), fingerprinted, wake, stop.clone()));
-    tasks.spawn(gauges::run(store.clone(), settings.clone(), stop.clone()));
-    for (setup, wake) in setups.into_iter().zip(wakes) {
-        let worker = ChannelWorker::new(store.clone(), setup, settings.poll_interval, wake);
+    let seeder = seeder::Seeder::new(store.clone(), fingerprinted, settings.consumer.clone(), wake.clone());
+    tasks.spawn(seeder.run(stop.clone()));
+    let policies = setups.iter().map(|setup| (setup.id.clone(), setup.rules.policy)).collect();
+    tasks.spawn(gauges::run(store.clone(), policies, settings.clone(), stop.clone()));
+    for (setup, (_, ears)) in setups.into_iter().zip(wake.channels.iter()) {
+        let worker = ChannelWorker::new(store.clone(), setup, settings.drain_timeout, ears.clone());
         tasks.spawn(worker.run(stop.clone()));
     }
 }

@@ -2,7 +2,7 @@
 
 use futures_util::future::join_all;
 use stockgate::{
-    domain::PublishPolicy,
+    domain::ChannelRules,
     store::{SettleOutcome, Settled, Settlement, StoreError},
 };
 
@@ -99,7 +99,7 @@ async fn a_redis_that_forgets_its_scripts_is_not_noticed() {
         let shop = Shop::open(partitions).await;
         shop.stock(&[("A", 10)]).await;
         let home = partitions.of(&sku("A"));
-        let (web, policy) = (channel("web"), PublishPolicy::default());
+        let (web, policy) = (channel("web"), ChannelRules::default());
         shop.forget_scripts().await;
         shop.applied(&decrement("k1", &[("A", 1)])).await;
         shop.forget_scripts().await;
@@ -119,10 +119,11 @@ async fn a_redis_that_forgets_its_scripts_is_not_noticed() {
             sku: sku("A"),
             version: claim.items[0].desired.version,
             quantity: 4,
+            paused: false,
             outcome: SettleOutcome::Applied,
         };
-        let settled = shop.store.settle(home, &web, "t1", &[told]).await.unwrap();
-        assert!(matches!(settled[..], [Settled::Confirmed { .. }]), "{settled:?}");
+        let settled = shop.store.settle(home, &web, &ChannelRules::default(), "t1", &[told]).await.unwrap();
+        assert!(matches!(settled[..], [Settled::Confirmed(_)]), "{settled:?}");
         shop.forget_scripts().await;
         assert_eq!(shop.store.sweep(home, 10).await.unwrap().ended, 0);
         shop.close().await;

@@ -1,7 +1,7 @@
 //! Which channels are told, and when one is told about all stock: new, changed, or back after a long absence.
 
 use stockgate::{
-    domain::{Partitions, PublishPolicy},
+    domain::{ChannelRules, Partitions},
     store::{SeedingCause, SettleOutcome, Settlement, WalkPosition},
 };
 
@@ -45,7 +45,7 @@ async fn a_channel_is_told_all_stock_when_new_changed_or_long_away() {
     };
     store.register_channels().await.unwrap();
     assert_eq!(cause(None).await, Some(SeedingCause::New));
-    store.mark_seeded(&web, "p1").await.unwrap();
+    store.mark_seeded(&store.seeding(&web, None).await.unwrap().unwrap(), "p1").await.unwrap();
     assert_eq!((cause(None).await, cause(Some("p1")).await), (None, None));
     assert_eq!(cause(Some("p2")).await, Some(SeedingCause::Outdated));
     shop.pass(AWAY_MS - 1);
@@ -66,11 +66,17 @@ async fn an_outdated_channel_is_told_even_what_it_confirmed_and_a_new_one_is_not
         for (partition, entries) in shop.read("me", 100).await {
             store.fan_out(partition, store.channels(), &entries).await.unwrap();
         }
-        let claim = store.claim(home, &web, &PublishPolicy::default(), "t", 1).await.unwrap();
+        let claim = store.claim(home, &web, &ChannelRules::default(), "t", 1).await.unwrap();
         let told = &claim.items[0].desired;
         let outcome = SettleOutcome::Applied;
-        let answer = Settlement { sku: sku("A"), version: told.version, quantity: told.published, outcome };
-        store.settle(home, &web, "t", &[answer]).await.unwrap();
+        let answer = Settlement {
+            sku: sku("A"),
+            version: told.version,
+            quantity: told.published,
+            paused: told.paused,
+            outcome,
+        };
+        store.settle(home, &web, &ChannelRules::default(), "t", &[answer]).await.unwrap();
         let is_due = async || store.sync_state(&web, &sku("A")).await.unwrap().due_ms.is_some();
         let seed = async || {
             let seeding = store.seeding(&web, Some("p2")).await.unwrap().unwrap();
@@ -81,7 +87,7 @@ async fn an_outdated_channel_is_told_even_what_it_confirmed_and_a_new_one_is_not
         };
         seed().await;
         assert!(!is_due().await, "new, and it knows that one");
-        store.mark_seeded(&web, "p1").await.unwrap();
+        store.mark_seeded(&store.seeding(&web, None).await.unwrap().unwrap(), "p1").await.unwrap();
         seed().await;
         assert!(is_due().await, "told under another policy");
         shop.close().await;

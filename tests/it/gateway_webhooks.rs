@@ -24,6 +24,8 @@ async fn a_receiver_down_for_ten_seconds_hears_the_newest_number_and_no_older_on
     let gateway = Setup::on(Redis::shared().await)
         .set(r#"propagation.backoff_first = "50ms""#)
         .set(r#"propagation.backoff_cap = "500ms""#)
+        .set(r#"propagation.breaker_first = "50ms""#)
+        .set(r#"propagation.breaker_cap = "500ms""#)
         .channel("sick", &sick.url(), SECRET, "")
         .channel("healthy", &healthy.url(), SECRET, "")
         .serve()

@@ -139,6 +139,8 @@ async fn a_channel_that_fails_is_logged_when_it_begins_and_when_it_ends() {
     let mut gateway = Setup::on(Redis::shared().await)
         .set(r#"propagation.backoff_first = "20ms""#)
         .set(r#"propagation.backoff_cap = "50ms""#)
+        .set(r#"propagation.breaker_first = "20ms""#)
+        .set(r#"propagation.breaker_cap = "50ms""#)
         .channel("web", &web.url(), SECRET, "")
         .serve()
         .await;

@@ -12,7 +12,7 @@ use std::{
 
 use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
 use stockgate::{
-    domain::{Answer, Applied, Level, Mutation, Partition, Partitions, Refusal},
+    domain::{Answer, Applied, Level, Mutation, Partition, Partitions, PublishPolicy, Refusal},
     store::{Clock, Delivery, EntryId, LinkSettings, Store, StoreError, StoreSettings, StoredLevel},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -67,7 +67,7 @@ impl Shop {
             queue_max: 4096,
             pool_max: 8,
             channels: vec![channel("web"), channel("app")],
-            own_sales_known: vec![channel("web"), channel("app")],
+            policies: [channel("web"), channel("app")].map(|id| (id, PublishPolicy::default())).into(),
             lease: Duration::from_millis(LEASE_MS.unsigned_abs()),
             clock: Clock::Moved(Arc::clone(&clock)),
         };

@@ -1,8 +1,8 @@
 //! Carrying changes to channels: fan_out, claim and settle, one rule at a time.
 
 use stockgate::{
-    domain::{ChannelId, Mutation, Partition, PublishPolicy, SetCondition},
-    store::{ChannelCounts, Claim, EntryId, SettleOutcome, Settled, Settlement, StoreError, SyncState},
+    domain::{ChannelId, ChannelRules, Mutation, Partition, SetCondition},
+    store::{ChannelCounts, Claim, EntryId, SettleOutcome, Settled, Settlement, StoreError, SyncState, Told},
 };
 
 use crate::{
@@ -33,7 +33,7 @@ impl Street {
         for channel in [&street.web, &street.app] {
             let claim = street.claim(channel, "first").await;
             let settled = street.settle(channel, "first", &[applied(&claim, 0)]).await;
-            assert!(matches!(settled[..], [Settled::Confirmed { .. }]), "{settled:?}");
+            assert!(matches!(settled[..], [Settled::Confirmed(_)]), "{settled:?}");
         }
         street
     }
@@ -53,11 +53,11 @@ impl Street {
     }
 
     async fn claim(&self, channel: &ChannelId, token: &str) -> Claim {
-        self.shop.store.claim(self.home, channel, &PublishPolicy::default(), token, 100).await.unwrap()
+        self.shop.store.claim(self.home, channel, &ChannelRules::default(), token, 100).await.unwrap()
     }
 
     async fn settle(&self, channel: &ChannelId, token: &str, answers: &[Settlement]) -> Vec<Settled> {
-        self.shop.store.settle(self.home, channel, token, answers).await.unwrap()
+        self.shop.store.settle(self.home, channel, &ChannelRules::default(), token, answers).await.unwrap()
     }
 
     async fn state(&self, channel: &ChannelId) -> SyncState {
@@ -76,7 +76,17 @@ impl Street {
 fn applied(claim: &Claim, index: usize) -> Settlement {
     let told = &claim.items[index].desired;
     let outcome = SettleOutcome::Applied;
-    Settlement { sku: told.sku.clone(), version: told.version, quantity: told.published, outcome }
+    Settlement {
+        sku: told.sku.clone(),
+        version: told.version,
+        quantity: told.published,
+        paused: told.paused,
+        outcome,
+    }
+}
+
+fn lag(lag_ms: i64, versions: i64) -> Told {
+    Told { lag_ms, versions, ..Told::default() }
 }
 
 fn failed(claim: &Claim, delay_ms: i64, burns_attempt: bool) -> Settlement {
@@ -93,8 +103,11 @@ async fn a_change_makes_a_sku_due_on_every_channel_and_many_changes_are_one_call
             street.change(&restock(&format!("i{n}"), &[("A", 1)])).await;
         }
         for channel in [&street.web, &street.app] {
-            let counts =
-                ChannelCounts { due: 1, retrying: 0, leased: 0, oldest_unconfirmed_ms: Some(START_MS + 10) };
+            let counts = ChannelCounts {
+                due: 1,
+                oldest_unconfirmed_ms: Some(START_MS + 10),
+                ..ChannelCounts::default()
+            };
             assert_eq!(street.counts(channel).await, counts);
             let claim = street.claim(channel, "t").await;
             let told: Vec<_> =
@@ -102,7 +115,7 @@ async fn a_change_makes_a_sku_due_on_every_channel_and_many_changes_are_one_call
             assert_eq!(told, [(15, 6)]);
             assert_eq!(street.counts(channel).await.leased, 1);
             let settled = street.settle(channel, "t", &[applied(&claim, 0)]).await;
-            assert_eq!(settled, [Settled::Confirmed { lag_ms: 40, versions: 5 }]);
+            assert_eq!(settled, [Settled::Confirmed(lag(40, 5))]);
             assert_eq!(street.counts(channel).await, ChannelCounts::default());
             let state = street.state(channel).await;
             assert_eq!((state.confirmed_version, state.confirmed_quantity), (6, 15));
@@ -173,7 +186,7 @@ async fn a_channel_is_told_of_its_own_sale_unless_it_knew_everything_before() {
         let claim = in_flight.claim(&in_flight.web, "t").await;
         in_flight.change(&sale("d")).await;
         let settled = in_flight.settle(&in_flight.web, "t", &[applied(&claim, 0)]).await;
-        assert!(matches!(settled[..], [Settled::Moved { .. }]), "{settled:?}");
+        assert!(matches!(settled[..], [Settled::Moved(_)]), "{settled:?}");
         assert!(in_flight.is_due(&in_flight.web).await, "something was in flight");
         in_flight.shop.close().await;
 
@@ -198,7 +211,7 @@ async fn a_refused_sale_makes_its_sku_due_everywhere_once_per_version() {
             let claim = street.claim(channel, "t").await;
             assert_eq!((claim.items[0].desired.published, claim.items[0].desired.version), (10, 1));
             let settled = street.settle(channel, "t", &[applied(&claim, 0)]).await;
-            assert_eq!(settled, [Settled::Confirmed { lag_ms: 0, versions: 0 }]);
+            assert_eq!(settled, [Settled::Confirmed(lag(0, 0))]);
         }
         // The same version again: no event, nothing due.
         let before = street.shop.store.last_entry(street.home).await.unwrap();
@@ -224,7 +237,7 @@ async fn a_refused_sale_during_a_push_is_pushed_again() {
         let claim = street.claim(&street.web, "t").await;
         street.change(&from("web", decrement("too much", &[("A", 99)]))).await;
         let settled = street.settle(&street.web, "t", &[applied(&claim, 0)]).await;
-        assert!(matches!(settled[..], [Settled::Moved { .. }]), "{settled:?}");
+        assert!(matches!(settled[..], [Settled::Moved(_)]), "{settled:?}");
         assert!(street.is_due(&street.web).await);
         street.shop.close().await;
     }
@@ -242,13 +255,13 @@ async fn what_moved_on_is_due_again_with_the_lag_of_the_oldest_change_left() {
         street.change(&restock("i2", &[("A", 1)])).await;
         street.shop.pass(10);
         let settled = street.settle(&street.web, "t1", &[applied(&claim, 0)]).await;
-        assert_eq!(settled, [Settled::Moved { lag_ms: 35, versions: 1 }]);
+        assert_eq!(settled, [Settled::Moved(lag(35, 1))]);
         let state = street.state(&street.web).await;
         assert_eq!((state.confirmed_version, state.oldest_unconfirmed_ms), (1, Some(START_MS + 15)));
         assert_eq!(state.due_ms, Some(START_MS + 35));
         let claim = street.claim(&street.web, "t2").await;
         let settled = street.settle(&street.web, "t2", &[applied(&claim, 0)]).await;
-        assert_eq!(settled, [Settled::Confirmed { lag_ms: 20, versions: 2 }]);
+        assert_eq!(settled, [Settled::Confirmed(lag(20, 2))]);
         street.shop.close().await;
     }
 }
@@ -263,7 +276,7 @@ async fn what_moved_on_before_it_was_fanned_out_is_due_again_too() {
         street.shop.pass(10);
         street.shop.answer(&restock("i2", &[("A", 1)])).await;
         let settled = street.settle(&street.web, "t1", &[applied(&claim, 0)]).await;
-        assert!(matches!(settled[..], [Settled::Moved { .. }]), "{settled:?}");
+        assert!(matches!(settled[..], [Settled::Moved(_)]), "{settled:?}");
         street.fan_out().await;
         let state = street.state(&street.web).await;
         assert_eq!(state.oldest_unconfirmed_ms, Some(START_MS + 10));
@@ -286,7 +299,7 @@ async fn an_older_change_adopted_during_a_push_counts_for_the_lag() {
         let (adopted, _) = store.adopt_entries(street.home, "me", 0, EntryId::default(), 100).await.unwrap();
         store.fan_out(street.home, store.channels(), &adopted).await.unwrap();
         let settled = street.settle(&street.web, "t", &[applied(&claim, 0)]).await;
-        assert!(matches!(settled[..], [Settled::Moved { .. }]), "{settled:?}");
+        assert!(matches!(settled[..], [Settled::Moved(_)]), "{settled:?}");
         assert_eq!(street.state(&street.web).await.oldest_unconfirmed_ms, Some(START_MS + 10));
         street.shop.close().await;
     }
@@ -307,7 +320,7 @@ async fn a_lease_that_ran_out_goes_to_another_and_the_late_answer_is_lost() {
         assert_eq!(street.settle(&street.web, "slow", &[applied(&slow, 0)]).await, [Settled::Lost]);
         assert_eq!(street.state(&street.web).await.confirmed_version, 0);
         let settled = street.settle(&street.web, "quick", &[applied(&quick, 0)]).await;
-        assert!(matches!(settled[..], [Settled::Confirmed { .. }]));
+        assert!(matches!(settled[..], [Settled::Confirmed(_)]));
         // Later still, and twice: the channel never goes back.
         assert_eq!(street.settle(&street.web, "slow", &[applied(&slow, 0)]).await, [Settled::Lost]);
         assert_eq!(street.settle(&street.web, "quick", &[applied(&quick, 0)]).await, [Settled::Lost]);
@@ -324,7 +337,7 @@ async fn an_older_version_never_replaces_a_newer_one() {
     let claim = street.claim(&street.web, "t").await;
     let older = Settlement { version: 0, quantity: 99, ..applied(&claim, 0) };
     let settled = street.settle(&street.web, "t", &[older]).await;
-    assert!(matches!(settled[..], [Settled::Moved { .. }]), "{settled:?}");
+    assert!(matches!(settled[..], [Settled::Moved(_)]), "{settled:?}");
     let state = street.state(&street.web).await;
     assert_eq!((state.confirmed_version, state.confirmed_quantity), (1, 10));
     assert!(state.due_ms.is_some());
@@ -356,7 +369,7 @@ async fn a_failure_is_parked_until_its_time_and_counted_when_it_burns_an_attempt
         let claim = street.claim(&street.web, "t").await;
         assert_eq!((claim.items[0].attempts, claim.items[0].desired.version), (2, 4));
         let settled = street.settle(&street.web, "t", &[applied(&claim, 0)]).await;
-        assert_eq!(settled, [Settled::Confirmed { lag_ms: 3000, versions: 4 }]);
+        assert_eq!(settled, [Settled::Confirmed(lag(3000, 4))]);
         let state = street.state(&street.web).await;
         assert_eq!((state.attempts, state.last_error.as_str()), (0, ""));
         street.shop.close().await;
@@ -379,7 +392,7 @@ async fn a_claim_takes_no_more_than_its_limit_and_what_ran_out_first() {
             street.shop.applied(&set_if("new", name, 5, SetCondition::Version(0))).await;
         }
         street.fan_out().await;
-        let policy = PublishPolicy::default();
+        let policy = ChannelRules::default();
         let mut seen = Vec::new();
         for token in ["1", "2", "3"] {
             let claim = street.shop.store.claim(street.home, &street.web, &policy, token, 4).await.unwrap();
@@ -407,7 +420,7 @@ async fn a_broken_sku_is_claimed_as_broken_and_hurts_no_other() {
         let claim = street.claim(&street.web, "t").await;
         assert_eq!((claim.items.len(), claim.broken), (0, vec![sku("A")]));
         let outcome = SettleOutcome::Failed { delay_ms: 9, burns_attempt: true, error: "broken".to_owned() };
-        let answer = Settlement { sku: sku("A"), version: 0, quantity: 0, outcome };
+        let answer = Settlement { sku: sku("A"), version: 0, quantity: 0, paused: false, outcome };
         assert_eq!(street.settle(&street.web, "t", &[answer]).await, [Settled::Parked]);
         assert!(street.is_due(&street.web).await);
         street.shop.close().await;
@@ -437,7 +450,7 @@ async fn entries_somebody_else_read_and_lost_are_adopted() {
 #[tokio::test]
 async fn a_key_of_the_wrong_type_is_named_and_nothing_is_half_written() {
     for partitions in both() {
-        let policy = PublishPolicy::default();
+        let policy = ChannelRules::default();
         for kind in ["due", "lease", "dirty", "work", "sync"] {
             for channel in ["web", "app"] {
                 let street = Street::open(Shop::open(partitions).await).await;
@@ -461,7 +474,7 @@ async fn a_key_of_the_wrong_type_is_named_and_nothing_is_half_written() {
                     other => panic!("{key}: {other:?}"),
                 };
                 if channel == "web" {
-                    let told = store.settle(street.home, &street.web, "t", &[settlement]).await;
+                    let told = store.settle(street.home, &street.web, &policy, "t", &[settlement]).await;
                     names_it(told.expect_err("must notice"));
                     if kind != "sync" {
                         let claimed = store.claim(street.home, &street.web, &policy, "t2", 1).await;

@@ -10,7 +10,7 @@ use proptest::{
     test_runner::{Config, TestRunner},
 };
 use stockgate::{
-    domain::{ChannelId, Event, EventKind, Mutation, Partition, Partitions, PublishPolicy, Sku},
+    domain::{ChannelId, ChannelRules, Event, EventKind, Mutation, Partition, Partitions, Sku},
     store::{Claim, Delivery, EntryId, SettleOutcome, Settled, Settlement, StoredLevel, SyncState},
 };
 
@@ -190,7 +190,7 @@ impl Telling {
         for partition in self.homes() {
             self.serial += 1;
             let token = format!("t{}", self.serial);
-            let (store, policy) = (&self.shop.store, PublishPolicy::default());
+            let (store, policy) = (&self.shop.store, ChannelRules::default());
             let claim =
                 store.claim(partition, &self.channels[channel], &policy, &token, limit).await.unwrap();
             assert!(claim.broken.is_empty());
@@ -208,6 +208,7 @@ impl Telling {
                 sku: item.desired.sku.clone(),
                 version: item.desired.version,
                 quantity: item.desired.published,
+                paused: item.desired.paused,
                 outcome: match fails {
                     true => {
                         SettleOutcome::Failed { delay_ms: 700, burns_attempt: true, error: "no".to_owned() }
@@ -217,11 +218,15 @@ impl Telling {
             })
             .collect();
         let (store, id) = (&self.shop.store, &self.channels[channel]);
-        let settled = store.settle(in_hand.partition, id, &in_hand.token, &answers).await.unwrap();
+        let settled = store
+            .settle(in_hand.partition, id, &ChannelRules::default(), &in_hand.token, &answers)
+            .await
+            .unwrap();
         for one in settled {
             let fits = match one {
-                Settled::Confirmed { .. } | Settled::Moved { .. } => !fails,
+                Settled::Confirmed(_) | Settled::Moved(_) => !fails,
                 Settled::Parked => fails,
+                Settled::Buried { .. } => false,
                 Settled::Lost => true,
             };
             assert!(fits, "{one:?}");

@@ -1,7 +1,7 @@
 //! What is sold out is told first.
 
 use stockgate::{
-    domain::{Partitions, PublishPolicy},
+    domain::{ChannelRules, Partitions},
     store::{SettleOutcome, Settlement},
 };
 
@@ -15,7 +15,7 @@ async fn carry(shop: &Shop) {
 
 async fn claim_first(shop: &Shop) -> String {
     let (web, home) = (channel("web"), Partitions::ONE.of(&sku("A")));
-    let claim = shop.store.claim(home, &web, &PublishPolicy::default(), "t", 1).await.unwrap();
+    let claim = shop.store.claim(home, &web, &ChannelRules::default(), "t", 1).await.unwrap();
     claim.items[0].desired.sku.to_string()
 }
 
@@ -51,8 +51,8 @@ async fn what_is_sold_out_waits_for_its_retry_when_it_is_parked() {
     let now_ms = shop.now_ms();
     assert_eq!(claim_first(&shop).await, "A");
     let outcome = SettleOutcome::Failed { delay_ms: 1000, burns_attempt: true, error: "503".to_owned() };
-    let answer = Settlement { sku: sku("A"), version: 1, quantity: 5, outcome };
-    shop.store.settle(home, &web, "t", &[answer]).await.unwrap();
+    let answer = Settlement { sku: sku("A"), version: 1, quantity: 5, paused: false, outcome };
+    shop.store.settle(home, &web, &ChannelRules::default(), "t", &[answer]).await.unwrap();
     shop.applied(&decrement("all", &[("A", 5)])).await;
     carry(&shop).await;
     let state = shop.store.sync_state(&web, &sku("A")).await.unwrap();
