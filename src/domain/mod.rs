@@ -2,6 +2,7 @@
 //!
 //! Values are parsed once, at the edge; whoever holds a [`Sku`] or a [`Quantity`] may trust it.
 
+mod breaker;
 mod event;
 mod fingerprint;
 mod hold;
@@ -13,6 +14,7 @@ mod retry;
 mod stock;
 mod text;
 
+pub use breaker::{BreakerState, BreakerTerms, ChannelTerms, RateTerms};
 pub use event::{Cause, Event, EventId, EventKind};
 pub use fingerprint::Fingerprint;
 pub use hold::{Hold, HoldId, HoldLine, HoldState};

@@ -87,6 +87,11 @@ impl Keys {
         ]
     }
 
+    /// What steers one channel: operator's pause, breaker, rate. With a hash tag of its own, as it is no partition's.
+    pub(super) fn control(&self, channel: &ChannelId) -> String {
+        format!("{}:{{c:{channel}}}:ctl", self.namespace)
+    }
+
     pub(super) fn channel(&self, partition: Partition, channel: &ChannelId) -> ChannelKeys {
         ChannelKeys {
             due: self.of(partition, &format!("due:{channel}")),
@@ -115,6 +120,7 @@ mod tests {
         let channel = keys.channel(seven, &ChannelId::parse("web").expect("legal"));
         let transact = keys.transact(seven, 20_778);
         assert_eq!(keys.meta(), "sg:meta");
+        assert_eq!(keys.control(&ChannelId::parse("web").expect("legal")), "sg:{c:web}:ctl");
         assert_eq!([keys.channels(), keys.policies()], ["sg:channels", "sg:policies"]);
         assert_eq!(
             transact,

@@ -5,6 +5,7 @@
 
 mod changes;
 mod committer;
+mod control;
 mod decode;
 pub mod embedded;
 mod encode;
@@ -45,6 +46,7 @@ use keys::Keys;
 use link::Link;
 
 pub use changes::{Change, Delivery};
+pub use control::{ChannelControl, ChannelPause, Permit, Report, Reported, Shut};
 pub use decode::Resolved;
 pub use error::StoreError;
 pub use events::{Entry, EntryId};

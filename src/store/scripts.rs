@@ -110,6 +110,14 @@ fn with_server(script: &str) -> String {
     script.replacen(END_OF_BINDINGS, include, 1)
 }
 
+fn with_control(script: &str) -> String {
+    let includes = concat!(
+        "-- end of bindings\n",
+        include_lua!("include/redis", "include/control", "include/breaker", "include/bucket")
+    );
+    script.replacen(END_OF_BINDINGS, includes, 1)
+}
+
 /// Applies a vector of operations.
 pub(super) static TRANSACT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new("transact", TRANSACT));
 
@@ -129,9 +137,25 @@ pub(super) static CLAIM_SCRIPT: LazyLock<Script> =
 pub(super) static SETTLE_SCRIPT: LazyLock<Script> =
     LazyLock::new(|| Script::new("settle", &with_server(include_lua!("settle"))));
 
+/// Says whether calls to a channel may go.
+pub(super) static PERMIT_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("permit", &with_control(include_lua!("permit"))));
+
+/// Counts how calls to a channel went.
+pub(super) static REPORT_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("report", &with_control(include_lua!("report"))));
+
 /// All scripts, to be loaded at start and walked through by tests.
-pub(super) fn all() -> [&'static Script; 5] {
-    [&TRANSACT_SCRIPT, &TRANSACT_GIVING_SCRIPT, &FAN_OUT_SCRIPT, &CLAIM_SCRIPT, &SETTLE_SCRIPT]
+pub(super) fn all() -> [&'static Script; 7] {
+    [
+        &TRANSACT_SCRIPT,
+        &TRANSACT_GIVING_SCRIPT,
+        &FAN_OUT_SCRIPT,
+        &CLAIM_SCRIPT,
+        &SETTLE_SCRIPT,
+        &PERMIT_SCRIPT,
+        &REPORT_SCRIPT,
+    ]
 }
 
 /// Loads every script, so that the first calls do not have to.

@@ -5,6 +5,7 @@
 
 mod dispatcher;
 mod fan_out;
+mod gate;
 mod gauges;
 mod outage;
 mod seeder;
@@ -22,6 +23,8 @@ use crate::{
 };
 
 use dispatcher::ChannelWorker;
+
+pub use gate::{Gate, Pass, Ticket, Verdict};
 
 /// After a fault of the store, a worker waits so long before its next try.
 const FAULT_PAUSE: Duration = Duration::from_millis(250);
