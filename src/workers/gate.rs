@@ -121,12 +121,12 @@ impl Gate {
 
     /// Asks for one call; Redis is asked only when no grant is left.
     pub async fn ask(&self) -> Result<Pass, StoreError> {
-        if let Some(ticket) = self.from_grant() {
+        if let Some(ticket) = self.take_granted() {
             return Ok(Pass::Go(ticket));
         }
         let asked_before = self.asked.load(Ordering::Acquire);
         let mut shutting = self.asking.lock().await;
-        if let Some(ticket) = self.from_grant() {
+        if let Some(ticket) = self.take_granted() {
             return Ok(Pass::Go(ticket));
         }
         // Somebody asked after we came, and was let through by nobody: the answer is ours too. An answer to an older question
@@ -141,6 +141,7 @@ impl Gate {
         match self.store.permit(&self.channel, &self.terms, self.wanted()).await? {
             Permit::Go { calls, valid, turns } => {
                 let left = calls.saturating_sub(1);
+                shutting.serial = 0;
                 self.state().grant = Some(Grant { serial, left, until: asked_at + valid, turns });
                 Ok(Pass::Go(Ticket { turns, grant: serial, probe: None }))
             }
@@ -188,7 +189,7 @@ impl Gate {
     }
 
     /// A call of the grant at hand, if there is one.
-    fn from_grant(&self) -> Option<Ticket> {
+    fn take_granted(&self) -> Option<Ticket> {
         let mut state = self.state();
         let grant = state.grant.as_mut()?;
         if grant.left == 0 || Instant::now() >= grant.until {

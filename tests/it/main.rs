@@ -8,6 +8,9 @@
 mod batches;
 mod broken;
 mod channel_registry;
+mod control_breaker;
+mod control_gate;
+mod control_rate;
 mod counts;
 mod gateway;
 mod gateway_bad_input;
