@@ -4,7 +4,7 @@ use std::{
     collections::BTreeMap,
     sync::{
         Arc, Mutex,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -29,9 +29,11 @@ use crate::{
 
 /// One told SKU by SKU, a slow one, a flaky one, and seven like most.
 const CHANNELS: [&str; 10] = ["single", "slow", "flaky", "a", "b", "c", "d", "e", "f", "g"];
-const SKUS: usize = 60;
-/// As many of the SKUs are hot: they take half of the calls.
+/// SKUs that change all the time; the hot ones take half of that.
+const BUSY_SKUS: usize = 60;
 const HOT_SKUS: usize = 6;
+/// SKUs that change in turn, so that what is lost of a change is not made good by the next one.
+const RARE_SKUS: usize = 240;
 const PARTITIONS: u16 = 2;
 const WORKERS: usize = 3;
 const CLIENTS: u64 = 4;
@@ -47,8 +49,16 @@ const SLOW: Duration = Duration::from_millis(200);
 /// Leases and what dead workers had read must be taken over before all is told. Only a broken gateway needs so long.
 const REST_WITHIN: Duration = Duration::from_secs(60);
 
-fn sku(index: usize) -> String {
-    format!("sku-{index}")
+fn busy(index: usize) -> String {
+    format!("busy-{index}")
+}
+
+fn rare(index: usize) -> String {
+    format!("rare-{index}")
+}
+
+fn all_skus() -> Vec<String> {
+    (0..BUSY_SKUS).map(busy).chain((0..RARE_SKUS).map(rare)).collect()
 }
 
 /// Clients that sell, return, count and hold, and what channels sold themselves.
@@ -57,6 +67,8 @@ struct Load {
     stock: StockServiceClient<Channel>,
     inventory: InventoryServiceClient<Channel>,
     is_over: Arc<AtomicBool>,
+    /// How often a rare SKU was taken.
+    rare_taken: Arc<AtomicUsize>,
     /// By channel and SKU: the lines a channel sold or held itself, with the versions they made.
     own: Arc<Mutex<BTreeMap<(String, String), Vec<LineResult>>>>,
 }
@@ -64,7 +76,7 @@ struct Load {
 impl Load {
     fn on(gateway: &Gateway) -> Self {
         let (stock, inventory) = (gateway.stock(), gateway.inventory());
-        Self { stock, inventory, is_over: Arc::default(), own: Arc::default() }
+        Self { stock, inventory, is_over: Arc::default(), rare_taken: Arc::default(), own: Arc::default() }
     }
 
     fn start(&self, seed: u64) -> JoinSet<u64> {
@@ -85,11 +97,17 @@ impl Load {
     }
 
     async fn call(&mut self, key: &str, dice: &mut fastrand::Rng) {
-        let index = if dice.bool() { dice.usize(..HOT_SKUS) } else { dice.usize(..SKUS) };
-        let (sku, quantity) = (sku(index), dice.i64(1..=4));
+        let index = if dice.bool() { dice.usize(..HOT_SKUS) } else { dice.usize(..BUSY_SKUS) };
+        let (sku, quantity) = (busy(index), dice.i64(1..=4));
+        let source = CHANNELS[dice.usize(..CHANNELS.len())];
         // Half of the sales name the channel that made them.
-        let channel = if dice.bool() { CHANNELS[dice.usize(..CHANNELS.len())] } else { "" };
-        match dice.u8(..20) {
+        let channel = if dice.bool() { source } else { "" };
+        match dice.u8(..24) {
+            20..24 => {
+                let rare = rare(self.rare_taken.fetch_add(1, Ordering::Relaxed) % RARE_SKUS);
+                self.sell(key, &rare, 1, channel).await;
+                self.sell(&format!("{key} then"), &rare, 1, source).await;
+            }
             0..11 => self.sell(key, &sku, quantity, channel).await,
             11..14 => {
                 let request = RestockRequest {
@@ -168,7 +186,7 @@ fn unless_short<T>(answer: Result<tonic::Response<T>, Status>) -> Option<T> {
 
 /// All stock, once no hold is left.
 async fn stock_at_rest(gateway: &Gateway) -> Vec<Stock> {
-    let request = BatchGetStockRequest { skus: (0..SKUS).map(sku).collect() };
+    let request = BatchGetStockRequest { skus: all_skus() };
     eventually("no hold is left", REST_WITHIN, async || {
         let stocks = gateway.stock().batch_get_stock(request.clone()).await.unwrap().into_inner().stocks;
         stocks.iter().all(|stock| stock.held == 0).then_some(stocks)
@@ -179,8 +197,8 @@ async fn stock_at_rest(gateway: &Gateway) -> Vec<Stock> {
 /// Waits until every channel has confirmed everything, nobody has anything left to do, and what killed workers had read is
 /// done.
 async fn comes_to_rest(gateway: &Gateway, namespace: &str) {
-    for index in 0..SKUS {
-        let request = GetSyncStatusRequest { sku: sku(index) };
+    for sku in all_skus() {
+        let request = GetSyncStatusRequest { sku };
         eventually(&format!("all channels have confirmed {}", request.sku), REST_WITHIN, async || {
             let status = gateway.channels().get_sync_status(request.clone()).await.unwrap().into_inner();
             status.channels.iter().all(|channel| channel.in_sync).then_some(())
@@ -217,7 +235,7 @@ async fn comes_to_rest(gateway: &Gateway, namespace: &str) {
 
 /// Every channel shows what is available: what it was told last, less what it sold itself since and is not told about.
 fn check_truth(stocks: &[Stock], receivers: &[Receiver], load: &Load) {
-    assert_eq!(stocks.len(), SKUS);
+    assert_eq!(stocks.len(), BUSY_SKUS + RARE_SKUS);
     for (channel, receiver) in CHANNELS.iter().zip(receivers) {
         receiver.check();
         for stock in stocks {
@@ -268,8 +286,8 @@ async fn workers_killed_under_load_leave_every_channel_with_the_truth() {
     for _ in 0..WORKERS {
         workers.push(setup.serve_as("worker").await);
     }
-    for index in 0..SKUS {
-        gateway.put(&[(&sku(index), 20)]).await;
+    for sku in all_skus() {
+        gateway.put(&[(&sku, 20)]).await;
     }
 
     let (load, mut dice) = (Load::on(&gateway), fastrand::Rng::with_seed(seed + CLIENTS));
