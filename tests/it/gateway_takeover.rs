@@ -50,6 +50,39 @@ async fn a_worker_that_comes_later_takes_over_the_push_of_a_killed_one() {
 }
 
 #[tokio::test]
+async fn a_worker_frozen_past_its_lease_cannot_end_the_push_of_another() {
+    let web = Receiver::start().await;
+    web.set(Mode::Mute);
+    let setup = Setup::on(Redis::shared().await).set(r#"propagation.lease = "8s""#).channel(
+        "web",
+        &web.url(),
+        SECRET,
+        "timeout = \"7s\"",
+    );
+    let gateway = setup.serve_as("gateway").await;
+    let mut frozen = setup.serve_as("worker").await;
+    gateway.put(&[("a", 10)]).await;
+    eventually("the first push is on its way", SOON, async || (web.open_calls() == 1).then_some(())).await;
+    freeze(&frozen);
+    // It was answered, and does not know it yet.
+    web.set(Mode::Up);
+    eventually("it is taken", SOON, async || (web.versions("a") == [1]).then_some(())).await;
+    web.set(Mode::Mute);
+    gateway.sell("k", "a", 1).await;
+    let _other = setup.serve_as("worker").await;
+    eventually("the other one pushes", SOON, async || (web.open_calls() == 1).then_some(())).await;
+    thaw(&frozen);
+    frozen.terminate();
+    frozen.ended().await;
+    let status = gateway.told("web", "a").await;
+    assert!(status.leased && status.next_attempt_time.is_none() && !status.in_sync, "{status:?}");
+    web.set(Mode::Up);
+    gateway.in_sync("web", "a").await;
+    assert_eq!((web.versions("a"), web.calls()), (vec![1, 2], 2), "both at the same time");
+    web.check();
+}
+
+#[tokio::test]
 async fn a_lost_consumer_group_is_made_again_and_nothing_is_lost() {
     let web = Receiver::start().await;
     let setup = Setup::on(Redis::shared().await).channel("web", &web.url(), SECRET, "");
