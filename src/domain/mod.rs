@@ -8,6 +8,7 @@ mod hold;
 mod ids;
 mod lines;
 mod mutation;
+mod operator;
 mod publish;
 mod retry;
 mod stock;
@@ -21,6 +22,7 @@ pub use lines::{LINES_MAX, Line, LineProblem, Lines, SkuQuantity};
 pub use mutation::{
     Action, Answer, Applied, LineResult, Mutation, Refusal, Rpc, Shortage, Versions, WhenExpired,
 };
+pub use operator::{DISCARDED, Operator};
 pub use publish::{DesiredState, PublishPolicy};
 pub use retry::Backoff;
 pub use stock::{Level, QUANTITY_MAX, Quantity, QuantityProblem, SetCondition, Ttl, TtlProblem};

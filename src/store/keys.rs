@@ -18,6 +18,7 @@ pub(super) struct ChannelKeys {
     pub(super) dirty: String,
     pub(super) work: String,
     pub(super) sync: String,
+    pub(super) dead: String,
 }
 
 impl Keys {
@@ -47,6 +48,11 @@ impl Keys {
     /// Under which policy a channel was told about all stock.
     pub(super) fn policies(&self) -> String {
         format!("{}:policies", self.namespace)
+    }
+
+    /// Entries of the stream that cannot be carried, by their id.
+    pub(super) fn poison(&self, partition: Partition) -> String {
+        self.of(partition, "poison")
     }
 
     pub(super) fn stock(&self, partition: Partition) -> String {
@@ -94,6 +100,7 @@ impl Keys {
             dirty: self.of(partition, &format!("dirty:{channel}")),
             work: self.of(partition, &format!("work:{channel}")),
             sync: self.of(partition, &format!("sync:{channel}")),
+            dead: self.of(partition, &format!("dead:{channel}")),
         }
     }
 }
@@ -136,6 +143,7 @@ mod tests {
             &channel.dirty,
             &channel.work,
             &channel.sync,
+            &channel.dead,
         ]);
         for key in all {
             assert_eq!(hash_tag(key), "p7", "{key}");

@@ -5,6 +5,7 @@
 
 mod changes;
 mod committer;
+mod dead;
 mod decode;
 pub mod embedded;
 mod encode;
@@ -23,6 +24,7 @@ mod registry;
 mod scripts;
 mod seed;
 mod settings;
+mod stream_stats;
 mod sync;
 mod tail;
 mod verify;
@@ -45,6 +47,7 @@ use keys::Keys;
 use link::Link;
 
 pub use changes::{Change, Delivery};
+pub use dead::{DeadLetter, DeadPage, DeadPosition, DeadRemedy, DeadScope, Treated};
 pub use decode::Resolved;
 pub use error::StoreError;
 pub use events::{Entry, EntryId};
@@ -56,6 +59,7 @@ pub use meta::PrepareError;
 pub use propagation::{Claim, Claimed, EventReader, SettleOutcome, Settled, Settlement};
 pub use seed::{Seeding, SeedingCause};
 pub use settings::{Clock, StoreSettings};
+pub use stream_stats::StreamStats;
 pub use sync::{ChannelCounts, SyncState};
 pub use tail::Tail;
 pub use verify::{Finding, FindingKind, VerifyReport};

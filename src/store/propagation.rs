@@ -15,7 +15,7 @@ use super::{
 };
 
 /// The consumer group that carries events to due sets.
-const GROUP: &str = "fanout";
+pub(super) const GROUP: &str = "fanout";
 /// Distinct SKUs one fan_out takes; Lua's stack holds 8,000 values.
 const FAN_OUT_SKUS_MAX: usize = 2000;
 
@@ -410,7 +410,11 @@ impl Store {
         }
     }
 
-    async fn run_script(&self, script: &Script, command: &redis::Cmd) -> Result<Vec<String>, StoreError> {
+    pub(super) async fn run_script(
+        &self,
+        script: &Script,
+        command: &redis::Cmd,
+    ) -> Result<Vec<String>, StoreError> {
         let mut connection = self.inner.link.connection().await?;
         let value = match script.run(&mut connection.redis, command).await {
             Ok(value) => value,
@@ -441,7 +445,7 @@ fn settled(text: &str) -> Option<Settled> {
     })
 }
 
-fn corrupt(script: &Script, reply: &[String]) -> StoreError {
+pub(super) fn corrupt(script: &Script, reply: &[String]) -> StoreError {
     let mut detail = reply.join(" ");
     detail.truncate(detail.floor_char_boundary(200));
     StoreError::Corrupt { script: script.name, detail }

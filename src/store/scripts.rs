@@ -105,10 +105,13 @@ const TRANSACT: &str = concat!(
 /// Where a script's own work begins: includes stand there, so that it may use them.
 const END_OF_BINDINGS: &str = "-- end of bindings\n";
 
-fn with_server(script: &str) -> String {
-    let include = concat!("-- end of bindings\n", include_str!("../../lua/include/redis.lua"));
-    script.replacen(END_OF_BINDINGS, include, 1)
+/// Puts the server's functions, and those of `parts`, before a script's own work.
+fn with_parts(script: &str, parts: &str) -> String {
+    let included = format!("{END_OF_BINDINGS}{}{parts}", include_lua!("include/redis"));
+    script.replacen(END_OF_BINDINGS, &included, 1)
 }
+
+const LETTERS: &str = include_lua!("include/work", "include/letters");
 
 /// Applies a vector of operations.
 pub(super) static TRANSACT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new("transact", TRANSACT));
@@ -119,19 +122,40 @@ pub(super) static TRANSACT_GIVING_SCRIPT: LazyLock<Script> =
 
 /// Marks the SKUs of stream entries due on every channel and acknowledges the entries.
 pub(super) static FAN_OUT_SCRIPT: LazyLock<Script> =
-    LazyLock::new(|| Script::new("fan_out", &with_server(include_lua!("fan_out"))));
+    LazyLock::new(|| Script::new("fan_out", &with_parts(include_lua!("fan_out"), "")));
 
 /// Leases what is due on a channel and reads its state now.
 pub(super) static CLAIM_SCRIPT: LazyLock<Script> =
-    LazyLock::new(|| Script::new("claim", &with_server(include_lua!("claim"))));
+    LazyLock::new(|| Script::new("claim", &with_parts(include_lua!("claim"), "")));
 
 /// Writes down what a channel answered.
 pub(super) static SETTLE_SCRIPT: LazyLock<Script> =
-    LazyLock::new(|| Script::new("settle", &with_server(include_lua!("settle"))));
+    LazyLock::new(|| Script::new("settle", &with_parts(include_lua!("settle"), "")));
+
+/// Reads dead letters.
+pub(super) static DEAD_LETTERS_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("dead_letters", &with_parts(include_lua!("dead_letters"), "")));
+
+/// Makes dead letters due again.
+pub(super) static REPLAY_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("replay", &with_parts(include_lua!("replay"), LETTERS)));
+
+/// Drops dead letters.
+pub(super) static DISCARD_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("discard", &with_parts(include_lua!("discard"), LETTERS)));
 
 /// All scripts, to be loaded at start and walked through by tests.
-pub(super) fn all() -> [&'static Script; 5] {
-    [&TRANSACT_SCRIPT, &TRANSACT_GIVING_SCRIPT, &FAN_OUT_SCRIPT, &CLAIM_SCRIPT, &SETTLE_SCRIPT]
+pub(super) fn all() -> [&'static Script; 8] {
+    [
+        &TRANSACT_SCRIPT,
+        &TRANSACT_GIVING_SCRIPT,
+        &FAN_OUT_SCRIPT,
+        &CLAIM_SCRIPT,
+        &SETTLE_SCRIPT,
+        &DEAD_LETTERS_SCRIPT,
+        &REPLAY_SCRIPT,
+        &DISCARD_SCRIPT,
+    ]
 }
 
 /// Loads every script, so that the first calls do not have to.

@@ -32,6 +32,8 @@ pub struct SyncState {
     pub due_ms: Option<i64>,
     /// Until when a worker has it leased.
     pub lease_end_ms: Option<i64>,
+    /// Since when it is a dead letter.
+    pub dead_ms: Option<i64>,
     /// The oldest change it has not confirmed.
     pub oldest_unconfirmed_ms: Option<i64>,
     /// What went wrong last.
@@ -70,18 +72,16 @@ impl Store {
         let mut pipeline = redis::pipe();
         pipeline.hget(&keys.sync, member).hget(&keys.work, member);
         pipeline.zscore(&keys.due, member).zscore(&keys.lease, member).zscore(&keys.dirty, member);
-        type Scores = (Option<f64>, Option<f64>, Option<f64>);
-        let (sync, work, due, lease, dirty): (Option<String>, Option<String>, _, _, _) = {
-            let (sync, work, due, lease, dirty) = self.query_pipeline(&pipeline).await?;
-            let scores: Scores = (due, lease, dirty);
-            (sync, work, scores.0, scores.1, scores.2)
-        };
+        pipeline.zscore(&keys.dead, member);
+        type Read = (Option<String>, Option<String>, Option<f64>, Option<f64>, Option<f64>, Option<f64>);
+        let (sync, work, due, lease, dirty, dead): Read = self.query_pipeline(&pipeline).await?;
         let broken = || StoreError::Broken { what: format!("sync state of {sku} on {channel}") };
         // Scores are whole ms below 2^53.
         let whole = |score: Option<f64>| score.map(|score| score as i64);
         let mut state = SyncState {
             due_ms: whole(due),
             lease_end_ms: whole(lease),
+            dead_ms: whole(dead),
             oldest_unconfirmed_ms: whole(dirty),
             ..SyncState::default()
         };
@@ -102,7 +102,7 @@ impl Store {
         Ok(state)
     }
 
-    async fn query_pipeline<T: redis::FromRedisValue>(
+    pub(super) async fn query_pipeline<T: redis::FromRedisValue>(
         &self,
         pipeline: &redis::Pipeline,
     ) -> Result<T, StoreError> {
