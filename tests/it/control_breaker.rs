@@ -136,6 +136,12 @@ async fn a_large_share_of_failures_opens_it_once_there_are_enough_calls() {
     assert_eq!(line.went(0, 0, 1).await, STILL_CLOSED, "4 of 17 is less than a quarter");
     assert_eq!(line.went(0, 3, 0).await, STILL_CLOSED);
     assert_eq!(line.went(0, 0, 2).await, OPENED, "6 of 22 is more");
+
+    line.shop.store.resume_channel(&line.web).await.unwrap();
+    let turns = line.turns().await;
+    assert_eq!(line.went(turns, 0, 7).await, STILL_CLOSED, "too few calls");
+    assert_eq!(line.went(turns, 1, 0).await, STILL_CLOSED, "7 of 8, but a success opens nothing");
+    assert_eq!(line.went(turns, 0, 1).await, OPENED);
     line.shop.close().await;
 }
 
@@ -146,7 +152,7 @@ async fn failures_out_of_the_window_count_no_more() {
     for (pass_ms, then) in [(15_000, OPENED), (30_000, STILL_CLOSED), (-60_000, STILL_CLOSED)] {
         line.shop.store.resume_channel(&line.web).await.unwrap();
         let turns = line.turns().await;
-        assert_eq!(line.went(turns, 1, 6).await, STILL_CLOSED);
+        assert_eq!(line.went(turns, 8, 7).await, STILL_CLOSED);
         line.shop.pass(pass_ms);
         assert_eq!(line.went(turns, 0, 1).await, then, "{pass_ms} ms later");
     }
@@ -192,15 +198,18 @@ async fn the_time_it_is_open_jitters_within_its_share() {
 
 #[tokio::test]
 async fn a_closed_breaker_has_forgotten_what_opened_it() {
-    let line = Line::open().await;
-    line.break_down().await;
-    line.shop.pass(1000);
-    let token = line.probe().await;
-    assert_eq!(line.probed(token, 1, 0).await, CLOSED);
-    let turns = line.turns().await;
-    assert_eq!(line.went(turns, 0, 2).await, STILL_CLOSED);
-    assert_eq!(line.went(turns, 0, 1).await, OPENED);
-    line.shop.close().await;
+    let by_share = BreakerTerms { failures: 100, calls_min: 3, ..terms().breaker };
+    for breaker in [terms().breaker, by_share] {
+        let line = Line::open_on(ChannelTerms { breaker, ..terms() }).await;
+        line.break_down().await;
+        line.shop.pass(1000);
+        let token = line.probe().await;
+        assert_eq!(line.probed(token, 1, 0).await, CLOSED);
+        let turns = line.turns().await;
+        assert_eq!(line.went(turns, 0, 2).await, STILL_CLOSED);
+        assert_eq!(line.went(turns, 0, 1).await, OPENED);
+        line.shop.close().await;
+    }
 }
 
 #[tokio::test]

@@ -132,6 +132,18 @@ async fn calls_that_were_not_made_go_back_and_never_above_a_burst() {
 }
 
 #[tokio::test]
+async fn a_clock_that_steps_back_gives_no_call_twice() {
+    let mut line = Line::open(terms(1.0, 10)).await;
+    assert_eq!(line.ask(0, 10).await, Ok(10));
+    line.pass(-5000);
+    line.report(Report { unused: 1, ..Report::default() }).await;
+    assert_eq!(line.ask(1, 10).await, Ok(1));
+    line.pass(5000);
+    assert_eq!(line.ask(1, 10).await, Err((1000, Shut::RateLimit)));
+    line.close().await;
+}
+
+#[tokio::test]
 async fn the_channel_is_left_alone_for_as_long_as_it_says_even_beyond_every_cap() {
     let mut line = Line::open(terms(1000.0, 1000)).await;
     line.throttle(86_400_000).await;

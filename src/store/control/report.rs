@@ -12,7 +12,7 @@ use super::{
 /// How calls went.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Report {
-    /// What [`Permit::Go`] said; of no meaning for a probe.
+    /// What [`Permit::Go`](super::Permit::Go) said; of no meaning for a probe.
     pub turns: u64,
     /// The token of the probe, when it was one.
     pub probe: Option<String>,
