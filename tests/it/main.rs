@@ -9,6 +9,8 @@ mod batches;
 mod broken;
 mod channel_registry;
 mod counts;
+mod dead_gateway;
+mod dead_letters;
 mod gateway;
 mod gateway_bad_input;
 mod gateway_calls;
