@@ -12,6 +12,8 @@ mod control_breaker;
 mod control_gate;
 mod control_rate;
 mod counts;
+mod dead_gateway;
+mod dead_letters;
 mod gateway;
 mod gateway_bad_input;
 mod gateway_calls;
