@@ -50,6 +50,37 @@ async fn a_worker_that_comes_later_takes_over_the_push_of_a_killed_one() {
 }
 
 #[tokio::test]
+async fn a_worker_told_to_stop_hands_its_leases_back() {
+    let web = Receiver::start().await;
+    web.set(Mode::Mute);
+    // No lease and no call ends by itself while the test runs.
+    let setup = Setup::on(Redis::shared().await)
+        .set(r#"propagation.lease = "1h""#)
+        .set(r#"propagation.drain_timeout = "100ms""#)
+        .channel("web", &web.url(), SECRET, "batch = 2\nconcurrency = 2\ntimeout = \"10m\"");
+    let gateway = setup.serve_as("gateway").await;
+    let skus = ["a", "b", "c", "d", "e", "f"];
+    for sku in skus {
+        gateway.put(&[(sku, 10)]).await;
+    }
+    let mut stopped = setup.serve_as("worker").await;
+    eventually("both calls are on their way", SOON, async || (web.open_calls() == 2).then_some(())).await;
+    for sku in skus {
+        gateway.sell(sku, sku, 1).await;
+    }
+    stopped.terminate();
+    assert_eq!(stopped.ended().await.code(), Some(0));
+    eventually("its calls are cut off", SOON, async || (web.open_calls() == 0).then_some(())).await;
+    web.set(Mode::Up);
+    let _other = setup.serve_as("worker").await;
+    for sku in skus {
+        gateway.in_sync("web", sku).await;
+        assert_eq!((web.versions(sku), gateway.told("web", sku).await.attempts), (vec![2], 0), "{sku}");
+    }
+    web.check();
+}
+
+#[tokio::test]
 async fn a_worker_frozen_past_its_lease_cannot_end_the_push_of_another() {
     let web = Receiver::start().await;
     web.set(Mode::Mute);
