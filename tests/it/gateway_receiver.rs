@@ -42,6 +42,7 @@ pub(crate) enum Mode {
 pub(crate) struct Heard {
     pub(crate) sku: String,
     pub(crate) quantity: i64,
+    pub(crate) paused: bool,
     pub(crate) version: i64,
 }
 
@@ -234,6 +235,7 @@ fn change(event: &serde_json::Value) -> Option<Heard> {
     Some(Heard {
         sku: data["sku"].as_str()?.to_owned(),
         quantity: data["quantity"].as_i64()?,
+        paused: data["paused"].as_bool()?,
         version: data["version"].as_i64()?,
     })
 }
