@@ -1,13 +1,13 @@
 # The one door: people and the build machine come in by the same recipes.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench
+.PHONY: help run demo test soak lint bench bench-channels
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := $(TARGET_DIR)/tools
 
 help: ## Lists what can be made
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-6s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
 
 run: ## Starts the gateway, release build, on a Redis of its own
 	@scripts/install.sh cargo cc redis-server
@@ -22,6 +22,10 @@ demo: ## Shows a flash sale against four channels, and checks every number
 test: ## Runs all tests, on real redis-server processes
 	@scripts/install.sh cargo cc redis-server
 	cargo test --locked
+
+soak: ## Kills a worker every second for a minute, under load, and checks every number
+	@scripts/install.sh cargo cc redis-server
+	STOCKGATE_SOAK_SECONDS=$(or $(STOCKGATE_SOAK_SECONDS),60) cargo test --locked --test it gateway_kill -- --nocapture
 
 # Advisories are left out: their database is a git clone of a repository that not every build machine can reach.
 # Where it can: $(TOOLS)/bin/cargo-deny check advisories
@@ -38,3 +42,7 @@ lint: ## Checks form, lints, docs, the contract and the dependencies
 bench: ## Measures calls per second beside a server that answers at once
 	@scripts/install.sh cargo cc redis-server
 	cargo bench --locked --bench throughput
+
+bench-channels: ## Measures how late channels hear of a change, with sick ones among them
+	@scripts/install.sh cargo cc redis-server
+	cargo bench --locked --bench channels

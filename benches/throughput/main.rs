@@ -6,25 +6,23 @@
 
 mod case;
 mod ceiling;
-mod gateway;
 mod load;
-mod machine;
 mod measure;
-mod metrics;
-mod process;
 mod report;
+#[path = "../rig/mod.rs"]
+mod rig;
 mod stock;
 
-use std::{path::PathBuf, process::ExitCode, time::Duration};
+use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Parser;
 use tokio::runtime;
 
 use case::CASES;
-use machine::Machine;
 use measure::{Measured, Pace};
 use report::Report;
+use rig::{machine::Machine, page};
 
 /// How the bench is asked for.
 #[derive(Debug, Parser)]
@@ -74,9 +72,8 @@ async fn measure_all(arguments: &Arguments) -> Result<ExitCode> {
     let report = Report { machine: Machine::here(), pace, all: &all };
     println!("{report}");
     if arguments.write {
-        let page = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md"));
-        report.write_into(&page)?;
-        println!("written into {}", page.display());
+        let written = page::write_between("measured", &report.to_string())?;
+        println!("written into {}", written.display());
     }
     let is_right = all.iter().all(|measured| measured.books.are_right());
     Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })

@@ -7,9 +7,8 @@ use anyhow::Result;
 use crate::{
     case::Case,
     ceiling::Ceiling,
-    gateway::Gateway,
     load::{Callers, Tally},
-    process::cpu_time,
+    rig::{gateway::Gateway, median, process::cpu_time},
     stock::{self, Books},
 };
 
@@ -44,7 +43,9 @@ pub(crate) struct Measured {
 /// Runs a case.
 pub(crate) async fn run(case: &'static Case, pace: &Pace) -> Result<Measured> {
     let ceiling = Ceiling::start().await?;
-    let gateway = Gateway::start(case.fsync).await?;
+    // One thread, as the ceiling has one.
+    let settings = format!("[grpc]\nthreads = 1\n[embedded]\nfsync = \"{}\"\n", case.fsync);
+    let gateway = Gateway::start(&settings).await?;
     stock::fill(&gateway.url, case).await?;
     let (gateway_pid, redis_pid) = (gateway.pid(), gateway.redis_pid());
 
@@ -59,17 +60,23 @@ pub(crate) async fn run(case: &'static Case, pace: &Pace) -> Result<Measured> {
     for _ in 0..pace.rounds {
         ceiling_side.round(&mut at_ceiling, pace.round, ceiling.pid()).await?;
 
-        let scripts_before = gateway.scripts_sent().await?;
+        let scripts_before = scripts_sent(&gateway).await?;
         let redis_before = redis_pid.and_then(cpu_time);
         gateway_side.round(&mut at_gateway, pace.round, gateway_pid).await?;
         add_cpu(&mut redis_cpu, redis_before, redis_pid);
-        scripts += gateway.scripts_sent().await? - scripts_before;
+        scripts += scripts_sent(&gateway).await? - scripts_before;
     }
     let sold = warm_up.sold + gateway_side.total.sold;
     let books = stock::count(&gateway.url, case, sold).await?;
     drop((at_ceiling, at_gateway));
     gateway.stop().await?;
     Ok(Measured { case, ceiling: ceiling_side, gateway: gateway_side, redis_cpu, scripts, books })
+}
+
+/// How many scripts group commit has sent so far.
+async fn scripts_sent(gateway: &Gateway) -> Result<u64> {
+    // Whole numbers far below 2^53.
+    Ok(gateway.metrics().await?.sum(stockgate::telemetry::BATCHES, &[]) as u64)
 }
 
 impl Side {
@@ -126,14 +133,4 @@ impl Measured {
 fn add_cpu(sum: &mut Option<Duration>, before: Option<Duration>, pid: Option<u32>) {
     let after = pid.and_then(cpu_time);
     *sum = (|| Some((*sum)? + after?.saturating_sub(before?)))();
-}
-
-fn median(mut values: Vec<f64>) -> f64 {
-    values.sort_by(f64::total_cmp);
-    let middle = values.len() / 2;
-    match values.len() {
-        0 => 0.0,
-        len if len % 2 == 1 => values[middle],
-        _ => f64::midpoint(values[middle - 1], values[middle]),
-    }
 }

@@ -1,18 +1,12 @@
 //! The table, as Markdown, so that the page in docs shows what the terminal showed.
 
-use std::{fmt, fs, path::Path, time::Duration};
-
-use anyhow::{Context as _, Result};
+use std::{fmt, time::Duration};
 
 use crate::{
-    machine::Machine,
     measure::{Measured, Pace},
+    rig::{machine::Machine, page},
     stock::Books,
 };
-
-/// What stands between these two lines of the page is replaced.
-const BEGIN: &str = "<!-- measured -->\n";
-const END: &str = "<!-- end of measured -->\n";
 
 /// All that was measured.
 pub(crate) struct Report<'a> {
@@ -21,22 +15,10 @@ pub(crate) struct Report<'a> {
     pub(crate) all: &'a [Measured],
 }
 
-impl Report<'_> {
-    /// Replaces the table of the page.
-    pub(crate) fn write_into(&self, page: &Path) -> Result<()> {
-        let text = fs::read_to_string(page).with_context(|| format!("cannot read {}", page.display()))?;
-        let missing = || format!("{} has no lines {BEGIN:?} and {END:?}", page.display());
-        let (before, rest) = text.split_once(BEGIN).with_context(missing)?;
-        let (_, after) = rest.split_once(END).with_context(missing)?;
-        fs::write(page, format!("{before}{BEGIN}\n{self}\n{END}{after}"))?;
-        Ok(())
-    }
-}
-
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Machine { cores, cpu, system, rustc, redis, date } = &self.machine;
-        let command = command();
+        let command = page::command("make bench", "throughput");
         writeln!(f, "{date}, `{command}`; {cores} cores {cpu}, {system}; {rustc}; {redis}.")?;
         let Pace { warm_up, rounds, round } = &self.pace;
         writeln!(f, "{rounds} rounds of {round:?} each in turns, after a warm-up of {warm_up:?}.\n")?;
@@ -44,15 +26,6 @@ impl fmt::Display for Report<'_> {
         writeln!(f)?;
         write_cost(f, self.all)
     }
-}
-
-/// How this run was asked for.
-fn command() -> String {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
-    if arguments.is_empty() {
-        return "make bench".to_owned();
-    }
-    format!("cargo bench --bench throughput -- {}", arguments.join(" "))
 }
 
 fn write_speed(f: &mut fmt::Formatter<'_>, all: &[Measured]) -> fmt::Result {

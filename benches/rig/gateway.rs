@@ -1,6 +1,6 @@
 //! The gateway under measurement: the real binary, `stockgate serve`, on an embedded Redis in a folder of its own.
 
-use std::{ffi::OsString, net::SocketAddr, process::Stdio, time::Duration};
+use std::{ffi::OsString, fs, net::SocketAddr, process::Stdio, time::Duration};
 
 use anyhow::{Context as _, Result, bail};
 use nix::{
@@ -16,7 +16,7 @@ use tokio::{
     time::timeout,
 };
 
-use crate::{metrics, process};
+use super::{metrics::Metrics, process};
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
@@ -33,21 +33,20 @@ pub(crate) struct Gateway {
 }
 
 impl Gateway {
-    /// Starts it on one thread, as the ceiling has one.
-    pub(crate) async fn start(fsync: &str) -> Result<Self> {
+    /// Starts it with these settings, in TOML; all others are the defaults.
+    pub(crate) async fn start(settings: &str) -> Result<Self> {
         let home = tempfile::tempdir()?;
+        // Found in its working directory, where no stockgate.toml of whoever runs the bench is.
+        fs::write(home.path().join("stockgate.toml"), settings)?;
         let mut command = Command::new(env!("CARGO_BIN_EXE_stockgate"));
         for (name, _) in std::env::vars_os().filter(|(name, _)| is_a_setting(name)) {
             command.env_remove(name);
         }
         let mut child = command
             .arg("serve")
-            // No stockgate.toml of whoever runs the bench.
             .current_dir(home.path())
             .env("STOCKGATE_GRPC_LISTEN", "127.0.0.1:0")
             .env("STOCKGATE_HTTP_LISTEN", "127.0.0.1:0")
-            .env("STOCKGATE__GRPC__THREADS", "1")
-            .env("STOCKGATE__EMBEDDED__FSYNC", fsync)
             .env("STOCKGATE__LOG__FORMAT", "json")
             .stdin(Stdio::null())
             .stderr(Stdio::piped())
@@ -77,9 +76,9 @@ impl Gateway {
         process::descendant(self.pid()?, "redis-server")
     }
 
-    /// How many scripts group commit has sent so far.
-    pub(crate) async fn scripts_sent(&self) -> Result<u64> {
-        metrics::counter(self.http, stockgate::telemetry::BATCHES).await
+    /// What it counted so far.
+    pub(crate) async fn metrics(&self) -> Result<Metrics> {
+        Metrics::read(self.http).await
     }
 
     /// Stops it as an operator would.

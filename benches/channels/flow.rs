@@ -1,0 +1,146 @@
+//! What went through the gateway in one stretch of load: lags, confirmations, calls saved, and the time on the cores.
+
+use std::time::Duration;
+
+use anyhow::Result;
+use hdrhistogram::Histogram;
+use tokio::time::{Instant, sleep};
+
+use crate::{
+    plan::{Behaviour, channel},
+    rig::{metrics::Metrics, process::cpu_time},
+    shop::Shop,
+};
+
+/// Confirmed without a call, since the number the channel shows stays.
+const UNCHANGED: &str = "stockgate_unchanged_total";
+/// Calls saved since SKUs went together.
+const BATCHED: &str = "stockgate_batched_total";
+/// Changes that needed no call of their own since a newer number went out.
+const COALESCED: &str = "stockgate_coalesced_total";
+const BREAKER_OPENED: &str = "stockgate_breaker_opened_total";
+
+/// One stretch.
+pub(crate) struct Flow {
+    pub(crate) elapsed: Duration,
+    /// Of the healthy channels, in microseconds.
+    pub(crate) lag_us: Histogram<u64>,
+    /// Over all channels, from here on.
+    pub(crate) counts: Counts,
+    pub(crate) gateway_cpu: Option<Duration>,
+    pub(crate) redis_cpu: Option<Duration>,
+    pub(crate) bench_cpu: Option<Duration>,
+}
+
+/// What is counted from the start of the gateway; a stretch is the difference of two.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Counts {
+    /// Changes answered.
+    pub(crate) changes: u64,
+    /// Calls answered 200.
+    pub(crate) calls: u64,
+    /// SKUs in them.
+    pub(crate) confirmations: u64,
+    pub(crate) coalesced: u64,
+    pub(crate) unchanged: u64,
+    pub(crate) batched: u64,
+    /// Calls the dead channel received.
+    pub(crate) dead_calls: u64,
+    /// How often its breaker opened: once, and again with every probe that failed.
+    pub(crate) dead_opened: u64,
+}
+
+/// One moment.
+struct Reading {
+    at: Instant,
+    counts: Counts,
+    gateway_cpu: Option<Duration>,
+    redis_cpu: Option<Duration>,
+    bench_cpu: Option<Duration>,
+}
+
+impl Counts {
+    pub(crate) async fn read(shop: &Shop) -> Result<Self> {
+        let metrics = shop.gateway.metrics().await?;
+        let dead = shop.receivers.sick().find(|(_, illness)| *illness == Behaviour::Dead);
+        let dead = dead.map(|(channel, _)| channel);
+        Ok(Self {
+            changes: shop.load.answered(),
+            calls: shop.receivers.sum(|book| book.calls_taken),
+            confirmations: shop.receivers.sum(|book| book.events),
+            coalesced: whole(&metrics, COALESCED, None),
+            unchanged: whole(&metrics, UNCHANGED, None),
+            batched: whole(&metrics, BATCHED, None),
+            dead_calls: dead.map_or(0, |number| shop.receivers.book(number).calls),
+            dead_opened: dead.map_or(0, |number| whole(&metrics, BREAKER_OPENED, Some(number))),
+        })
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
+        Self {
+            changes: self.changes - before.changes,
+            calls: self.calls - before.calls,
+            confirmations: self.confirmations - before.confirmations,
+            coalesced: self.coalesced - before.coalesced,
+            unchanged: self.unchanged - before.unchanged,
+            batched: self.batched - before.batched,
+            dead_calls: self.dead_calls - before.dead_calls,
+            dead_opened: self.dead_opened - before.dead_opened,
+        }
+    }
+}
+
+/// A counter of whole numbers, far below 2^53; of one channel, or of all.
+pub(crate) fn whole(metrics: &Metrics, name: &str, number: Option<usize>) -> u64 {
+    let label = number.map(|number| format!("channel=\"{}\"", channel(number)));
+    let labels: Vec<&str> = label.iter().map(String::as_str).collect();
+    metrics.sum(name, &labels) as u64
+}
+
+impl Reading {
+    async fn now(shop: &Shop) -> Result<Self> {
+        Ok(Self {
+            counts: Counts::read(shop).await?,
+            gateway_cpu: shop.gateway.pid().and_then(cpu_time),
+            redis_cpu: shop.gateway.redis_pid().and_then(cpu_time),
+            bench_cpu: cpu_time(std::process::id()),
+            at: Instant::now(),
+        })
+    }
+}
+
+/// Loads the shop and measures from the end of the warm-up to the end of the load.
+pub(crate) async fn measure(shop: &mut Shop, rate: u32, warm_up: Duration, length: Duration) -> Result<Flow> {
+    let load = shop.load.start(rate, warm_up + length);
+    sleep(warm_up).await;
+    let before = Reading::now(shop).await?;
+    shop.receivers.take_lags()?;
+    sleep(length.saturating_sub(before.at.elapsed())).await;
+    let lag_us = shop.receivers.take_lags()?;
+    let after = Reading::now(shop).await?;
+    load.await??;
+    let between = |after: Option<Duration>, before: Option<Duration>| Some(after?.saturating_sub(before?));
+    Ok(Flow {
+        elapsed: after.at - before.at,
+        lag_us,
+        counts: after.counts.since(before.counts),
+        gateway_cpu: between(after.gateway_cpu, before.gateway_cpu),
+        redis_cpu: between(after.redis_cpu, before.redis_cpu),
+        bench_cpu: between(after.bench_cpu, before.bench_cpu),
+    })
+}
+
+impl Flow {
+    /// Milliseconds within which this share of what the healthy channels were told arrived.
+    pub(crate) fn lag_ms(&self, share: f64) -> f64 {
+        self.lag_us.value_at_quantile(share) as f64 / 1000.0
+    }
+
+    pub(crate) fn per_s(&self, count: u64) -> f64 {
+        count as f64 / self.elapsed.as_secs_f64()
+    }
+
+    pub(crate) fn events_per_call(&self) -> f64 {
+        self.counts.confirmations as f64 / self.counts.calls.max(1) as f64
+    }
+}

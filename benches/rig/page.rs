@@ -1,0 +1,26 @@
+//! The page of the numbers, `docs/benchmarks.md`: each bench replaces what stands between its own two lines.
+
+use std::{fs, path::PathBuf};
+
+use anyhow::{Context as _, Result};
+
+/// Replaces what stands between `<!-- {mark} -->` and `<!-- end of {mark} -->`, and says where that is.
+pub(crate) fn write_between(mark: &str, text: &str) -> Result<PathBuf> {
+    let page = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/benchmarks.md"));
+    let (begin, end) = (format!("<!-- {mark} -->\n"), format!("<!-- end of {mark} -->\n"));
+    let before = fs::read_to_string(&page).with_context(|| format!("cannot read {}", page.display()))?;
+    let missing = || format!("{} has no lines {begin:?} and {end:?}", page.display());
+    let (head, rest) = before.split_once(&begin).with_context(missing)?;
+    let (_, tail) = rest.split_once(&end).with_context(missing)?;
+    fs::write(&page, format!("{head}{begin}\n{text}\n{end}{tail}"))?;
+    Ok(page)
+}
+
+/// How this run was asked for: the recipe, or the bench with its arguments.
+pub(crate) fn command(recipe: &str, bench: &str) -> String {
+    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    if arguments.is_empty() {
+        return recipe.to_owned();
+    }
+    format!("cargo bench --bench {bench} -- {}", arguments.join(" "))
+}
