@@ -59,12 +59,13 @@ async fn a_sku_dies_of_age_counted_from_its_first_attempt() {
         let street = street(partitions).await;
         // Nobody tried it for long: that is not its age.
         street.shop.pass(10 * AGE_MAX_MS);
-        assert_eq!(street.answer(&street.web, failure(1, true)).await, Settled::Parked);
-        street.shop.pass(AGE_MAX_MS);
-        assert_eq!(street.answer(&street.web, failure(1, true)).await, Settled::Parked, "at the limit");
-        street.shop.pass(1);
-        let buried = street.answer(&street.web, failure(1, true)).await;
-        assert!(matches!(buried, Settled::Buried { .. }), "{buried:?}");
+        for (channel, age_ms, dies) in [(&street.web, AGE_MAX_MS, false), (&street.app, AGE_MAX_MS + 1, true)]
+        {
+            assert_eq!(street.answer(channel, failure(1, true)).await, Settled::Parked);
+            street.shop.pass(age_ms);
+            let second = street.answer(channel, failure(1, true)).await;
+            assert_eq!(matches!(second, Settled::Buried { .. }), dies, "{second:?}");
+        }
         street.shop.close().await;
     }
 }
