@@ -24,6 +24,7 @@ local given_now, token, lease_ms, limit = unpack(ARGV)
 -- end of bindings
 
 local now = server.now_ms(given_now)
+local now_text = tostring(now)
 limit = tonumber(limit)
 server.call('ZCARD', dirty_key)
 server.call('HLEN', work_key)
@@ -44,22 +45,32 @@ local reply = { 'claimed', '0' }
 if #skus > 0 then
   local texts, levels = server.call('HMGET', work_key, unpack(skus)), server.call('HMGET', stock_key, unpack(skus))
   local sync, dirty = server.call('HMGET', sync_key, unpack(skus)), server.call('ZMSCORE', dirty_key, unpack(skus))
-  local lease_add, work_set, taken = {}, {}, {}
-  for index, sku in ipairs(skus) do
-    local one = work.read(texts[index])
-    local given = { sku, levels[index] or '', one.attempts, dirty[index] or tostring(now), one.sure, sync[index] or '' }
-    if index > abandoned then taken[#taken + 1] = sku else given[5] = '0' end
-    for _, text in ipairs(given) do reply[#reply + 1] = text end
-    -- From here on a call may go out, whatever becomes of its worker.
-    one.token, one.since, one.sure = token, '0', '0'
-    one.claimed = string.match(levels[index] or '', '^%-?%d+ %d+ (%d+) ') or '0'
-    if one.first_ms == '0' then one.first_ms = now end
-    work_set[2 * index - 1], work_set[2 * index] = sku, work.write(one)
-    lease_add[2 * index - 1], lease_add[2 * index] = now + tonumber(lease_ms), sku
+  local lease_add, work_set, lease_end = {}, {}, tostring(now + tonumber(lease_ms))
+  -- The work of a SKU that has none yet, around its version. From here on a call may go out, whatever becomes of its worker.
+  local before, after = '0 ' .. token .. ' ', ' 0 0 ' .. now_text .. ' '
+  for index = 1, #skus do
+    local sku, text, level = skus[index], texts[index], levels[index] or ''
+    local version, attempts, sure = string.match(level, '^%-?%d+ %d+ (%d+) ') or '0', '0', '1'
+    local written
+    if text then
+      local one = work.read(text)
+      attempts, sure = one.attempts, index > abandoned and one.sure or '0'
+      one.token, one.claimed, one.since, one.sure = token, version, '0', '0'
+      if one.first_ms == '0' then one.first_ms = now_text end
+      written = work.write(one)
+    else
+      if index <= abandoned then sure = '0' end
+      written = before .. version .. after
+    end
+    local at = 6 * index - 3
+    reply[at], reply[at + 1], reply[at + 2] = sku, level, attempts
+    reply[at + 3], reply[at + 4], reply[at + 5] = dirty[index] or now_text, sure, sync[index] or ''
+    work_set[2 * index - 1], work_set[2 * index] = sku, written
+    lease_add[2 * index - 1], lease_add[2 * index] = lease_end, sku
   end
   redis.call('ZADD', lease_key, unpack(lease_add))
   redis.call('HSET', work_key, unpack(work_set))
-  if #taken > 0 then redis.call('ZREM', due_key, unpack(taken)) end
+  if #skus > abandoned then redis.call('ZREM', due_key, unpack(skus, abandoned + 1)) end
 end
 if #skus == limit then return reply end
 

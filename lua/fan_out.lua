@@ -37,18 +37,21 @@ end
 
 local now = server.now_ms(take())
 local group = take()
-local channels, entries, items, skus, movers, forced, any_sold_out = {}, {}, {}, {}, {}, false, false
+local now_text = tostring(now)
+local channels, entries, items, skus, movers, needs_all, any_sold_out = {}, {}, {}, {}, {}, false, false
 for index = 1, tonumber(take()) do channels[index] = { id = take(), urgent_at = tonumber(take()) } end
 for index = 1, tonumber(take()) do entries[index] = take() end
 for index = 1, tonumber(take()) do
   local item = {
-    sku = take(), first = tonumber(take()), last = tonumber(take()), changed_ms = tonumber(take()), force = tonumber(take()),
+    sku = take(), first = tonumber(take()), last = tonumber(take()), changed_text = take(), changed_ms = false, force = tonumber(take()),
     source = take(), pause_at = tonumber(take()), movers = take(), delta = tonumber(take()), available = tonumber(take()),
     sold_out_ms = tonumber(take()), behind = take() == '1',
   }
-  items[index], skus[index] = item, item.sku
-  for id in string.gmatch(item.movers, '%S+') do movers[id] = true end
-  forced = forced or item.force == 2
+  items[index], skus[index], item.changed_ms = item, item.sku, tonumber(item.changed_text)
+  if item.movers ~= '' then
+    for id in string.gmatch(item.movers, '%S+') do movers[id] = true end
+  end
+  needs_all = needs_all or item.force > 0 or item.behind
   any_sold_out = any_sold_out or item.sold_out_ms > 0
 end
 
@@ -64,9 +67,9 @@ if #items > 0 then
   for index, channel in ipairs(channels) do
     local due, lease, dirty, work_key, sync, dead = unpack(keys, 6 * index - 3, 6 * index + 2)
     local named = { due = due, lease = lease, dirty = dirty, work = work_key, sync = sync, dead = dead }
-    local fine, known = pcall(marking.read, named, skus, forced, movers[channel.id])
+    local fine, known = pcall(marking.read, named, skus, now_text, needs_all, movers[channel.id])
     if fine then
-      marked = marked + marking.mark(named, channel, items, known, now, showing)
+      marked = marked + marking.mark(named, channel, items, known, now, now_text, showing)
     else
       pass_over(known)
     end

@@ -5,18 +5,17 @@ local marking = {}
 -- selling fast elsewhere.
 marking.DEAD_PAUSE_MS = 30000
 
--- What marking must know of the items on one channel. A key of the wrong type is an error, before anything is written.
-function marking.read(keys, skus, forced, is_mover)
-  local known = { due = server.call('ZMSCORE', keys.due, unpack(skus)), lease = server.call('ZMSCORE', keys.lease, unpack(skus)),
-    sync = server.call('HMGET', keys.sync, unpack(skus)), dead = {}, work = {}, is_mover = is_mover }
+-- What marking must know of the items on one channel, and nothing that can be done without: this runs for every channel. A key of
+-- the wrong type is an error, before anything is written. Who is leased is known by the token in its work.
+function marking.read(keys, skus, now_text, needs_all, is_mover)
+  local known = { sync = server.call('HMGET', keys.sync, unpack(skus)), due = {}, dead = {}, work = {}, is_mover = is_mover }
+  local has_later = server.call('ZCOUNT', keys.due, '(' .. now_text, '+inf') > 0
+  local has_leased, has_dead = server.call('ZCARD', keys.lease) > 0, server.call('ZCARD', keys.dead) > 0
+  known.is_plain = not (needs_all or is_mover or has_later or has_dead)
+  if not known.is_plain then known.due = server.call('ZMSCORE', keys.due, unpack(skus)) end
+  if has_dead then known.dead = server.call('ZMSCORE', keys.dead, unpack(skus)) end
+  if has_leased or not known.is_plain then known.work = server.call('HMGET', keys.work, unpack(skus)) end
   server.call('ZCARD', keys.dirty)
-  local has_work, needs_work = server.call('HLEN', keys.work) > 0, forced or is_mover
-  if server.call('ZCARD', keys.dead) > 0 then
-    known.dead = server.call('ZMSCORE', keys.dead, unpack(skus))
-    needs_work = true
-  end
-  for index = 1, #skus do needs_work = needs_work or known.lease[index] end
-  if has_work and needs_work then known.work = server.call('HMGET', keys.work, unpack(skus)) end
   return known
 end
 
@@ -33,6 +32,15 @@ end
 local function push(list, first, second)
   list[#list + 1] = first
   list[#list + 1] = second
+end
+
+local function write(command, key, list, ...)
+  if #list == 0 then return end
+  if ... then redis.call(command, key, ..., unpack(list)) else redis.call(command, key, unpack(list)) end
+end
+
+local function is_leased(text)
+  return text and not string.find(text, '^%d+ %- ')
 end
 
 -- The text a leased, dead or forced SKU's work gets; nothing when it stays as it is.
@@ -52,11 +60,46 @@ local function has_moved(item, channel)
   return string.find(' ' .. item.movers .. ' ', ' ' .. channel.id .. ' ', 1, true)
 end
 
+-- Counts a channel that shows units of what is sold out.
+local function count_showing(showing, index, item, quantity, paused)
+  if item.sold_out_ms > 0 and quantity > 0 and not paused then showing[index] = (showing[index] or 0) + 1 end
+end
+
+-- The common case, in as few steps as it takes: nothing parked, dead, forced or moved by the channel itself.
+local function mark_plain(keys, channel, items, known, now_text, showing)
+  local dirty_add, first_add, due_add, work_set, marked = {}, {}, {}, {}, 0
+  for index = 1, #items do
+    local item, text, sync = items[index], known.work[index], known.sync[index]
+    if (tonumber(string.match(sync or '', '^%d+')) or 0) < item.last then
+      marked = marked + 1
+      dirty_add[2 * marked - 1], dirty_add[2 * marked] = item.changed_text, item.sku
+      if is_leased(text) then
+        local after = work_after(item, 0, text, true, false)
+        if after then push(work_set, item.sku, after) end
+      elseif item.available <= channel.urgent_at then
+        push(first_add, '0', item.sku)
+      else
+        push(due_add, now_text, item.sku)
+      end
+    end
+    if item.sold_out_ms > 0 and sync then
+      local _, quantity, paused = work.confirmed(sync)
+      count_showing(showing, index, item, quantity, paused)
+    end
+  end
+  write('ZADD', keys.dirty, dirty_add, 'LT')
+  write('HSET', keys.work, work_set)
+  write('ZADD', keys.due, due_add, 'NX')
+  write('ZADD', keys.due, first_add)
+  return marked
+end
+
 -- Marks the items on one channel; answers how many, and adds to showing[index] when the channel shows units of that item.
-function marking.mark(keys, channel, items, known, now, showing)
+function marking.mark(keys, channel, items, known, now, now_text, showing)
+  if known.is_plain then return mark_plain(keys, channel, items, known, now_text, showing) end
   local due_add, dirty_add, work_set, sync_set, marked = {}, {}, {}, {}, 0
   for index, item in ipairs(items) do
-    local due, lease, dead = tonumber(known.due[index] or nil), known.lease[index], tonumber(known.dead[index] or nil)
+    local due, lease, dead = tonumber(known.due[index] or nil), is_leased(known.work[index]), tonumber(known.dead[index] or nil)
     local version, quantity, paused = work.confirmed(known.sync[index])
     local left = math.max(quantity + item.delta, 0)
     local is_idle = not due and not lease and not dead and not known.work[index]
@@ -78,11 +121,11 @@ function marking.mark(keys, channel, items, known, now, showing)
       local score = not lease and due_at(item, channel, due, dead, now)
       if score then push(due_add, score, item.sku) end
     end
-    if quantity > 0 and not paused then showing[index] = (showing[index] or 0) + 1 end
+    count_showing(showing, index, item, quantity, paused)
   end
-  if #sync_set > 0 then redis.call('HSET', keys.sync, unpack(sync_set)) end
-  if #dirty_add > 0 then redis.call('ZADD', keys.dirty, 'LT', unpack(dirty_add)) end
-  if #work_set > 0 then redis.call('HSET', keys.work, unpack(work_set)) end
-  if #due_add > 0 then redis.call('ZADD', keys.due, unpack(due_add)) end
+  write('HSET', keys.sync, sync_set)
+  write('ZADD', keys.dirty, dirty_add, 'LT')
+  write('HSET', keys.work, work_set)
+  write('ZADD', keys.due, due_add)
   return marked
 end

@@ -27,11 +27,8 @@ function settling.bury(out, sku, one, now, since_ms)
   out.buried[#out.buried + 1] = sku
 end
 
-local function call(command, key, list, ...)
-  if #list == 0 then return end
-  local words = { ... }
-  for _, text in ipairs(list) do words[#words + 1] = text end
-  redis.call(command, key, unpack(words))
+local function call(command, key, list)
+  if #list > 0 then redis.call(command, key, unpack(list)) end
 end
 
 function settling.write(out, keys)

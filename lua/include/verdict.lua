@@ -2,43 +2,59 @@
 -- write (settling.lua), `one` the SKU's work (work.lua).
 local verdict = {}
 
+function verdict.answer(run, index, code, first, second, third, fourth)
+  local reply, at = run.reply, 5 * index - 3
+  reply[at], reply[at + 1], reply[at + 2], reply[at + 3], reply[at + 4] = code, first, second, third, fourth
+end
+
 -- What is left to show of a SKU, and the version and moment of its last change; nothing without a record.
 local function current(run, index)
   local on_hand, held, version, updated_ms = string.match(run.levels[index] or '', '^(%-?%d+) (%d+) (%d+) (%d+) ')
-  if not version then return nil, 0, 0 end
-  return tonumber(on_hand) - tonumber(held), tonumber(version), tonumber(updated_ms)
+  if not version then return nil, 0, '0' end
+  return tonumber(on_hand) - tonumber(held), tonumber(version), updated_ms
 end
 
-local function note_sold_out(run, out, sku, shows)
-  local text, since_ms = sold_out.told(server.call('HGET', run.sold_out_key, sku) or nil, shows)
-  if text then settling.pair(out.sold_out_set, sku, text) end
-  if since_ms then out.sold_out_gone[#out.sold_out_gone + 1] = sku end
+-- Whether units were shown before and are not now, or the other way round; only asked while something is sold out.
+local function note_sold_out(run, out, item, showed)
+  local quantity, paused = string.match(item.shown, '^(%-?%d+) ([01])$')
+  local shows = tonumber(quantity) > 0 and paused ~= '1'
+  if showed == shows then return -1 end
+  local text, since_ms = sold_out.told(server.call('HGET', run.sold_out_key, item.sku) or nil, shows)
+  if text then settling.pair(out.sold_out_set, item.sku, text) end
+  if since_ms then out.sold_out_gone[#out.sold_out_gone + 1] = item.sku end
   return since_ms and math.max(run.now - since_ms, 0) or -1
 end
 
-function verdict.confirm(run, out, index, item, one)
+function verdict.confirm(run, out, index, item, since, sure)
   local before, quantity, paused = work.confirmed(run.sync[index])
-  local is_dead, sold_out_ms = run.dead[index], -1
+  local sold_out_ms = -1
   if item.version >= before then
-    settling.pair(out.sync_set, item.sku, item.version .. ' ' .. item.quantity .. ' ' .. item.paused .. ' ' .. run.now)
-    local showed, shows = quantity > 0 and not paused, item.quantity > 0 and item.paused ~= '1'
-    if run.counts_sold_out and showed ~= shows then sold_out_ms = note_sold_out(run, out, item.sku, shows) end
+    settling.pair(out.sync_set, item.sku, item.version .. ' ' .. item.shown .. ' ' .. run.now_text)
+    if run.counts_sold_out then sold_out_ms = note_sold_out(run, out, item, quantity > 0 and not paused) end
   end
-  if is_dead then out.superseded[#out.superseded + 1] = item.sku end
-  local told = ' ' .. math.max(run.now - (tonumber(run.dirty[index]) or run.now), 0) .. ' ' .. math.max(item.version - before, 0)
-    .. ' ' .. sold_out_ms .. (is_dead and ' 1' or ' 0')
+  if run.dead[index] then out.superseded[#out.superseded + 1] = item.sku end
+  local lag_ms = math.max(run.now - (tonumber(run.dirty[index]) or run.now), 0)
   local available, version, updated_ms = current(run, index)
-  if one.since == '0' and one.sure ~= '2' and version <= item.version then
+  local is_newest = since == '0' and sure ~= '2' and version <= item.version
+  verdict.answer(run, index, is_newest and 1 or 2, lag_ms, math.max(item.version - before, 0), sold_out_ms, run.dead[index] and 1 or 0)
+  if is_newest then
     out.done[#out.done + 1] = item.sku
-    return 'confirmed' .. told
+    return
   end
-  settling.pair(out.dirty_set, one.since ~= '0' and one.since or updated_ms, item.sku)
-  one.attempts, one.first_ms, one.error, one.sure = '0', '0', '', one.sure == '2' and '0' or '1'
-  settling.park(out, item.sku, one, (available and available <= run.urgent_at) and 0 or run.now)
-  return 'moved' .. told
+  local one = work.read(item.text)
+  settling.pair(out.dirty_set, since ~= '0' and since or updated_ms, item.sku)
+  one.attempts, one.first_ms, one.error, one.sure = '0', '0', '', sure == '2' and '0' or '1'
+  settling.park(out, item.sku, one, (available and available <= run.urgent_at) and '0' or run.now_text)
 end
 
 function verdict.fail(run, out, index, item, one)
+  if item.outcome == 'returned' then
+    one.sure = one.sure ~= '2' and item.sure or '0'
+    -- Nothing was tried yet: its age does not begin.
+    if one.attempts == '0' and one.error == '' then one.first_ms = '0' end
+    settling.park(out, item.sku, one, run.now_text)
+    return verdict.answer(run, index, 3, run.now, 0, 0, 0)
+  end
   local attempts = tonumber(one.attempts) + item.burn
   local is_over = item.outcome == 'permanent'
     or item.burn == 1 and (attempts >= run.attempts_max or run.now - tonumber(one.first_ms) > run.age_max_ms)
@@ -48,9 +64,9 @@ function verdict.fail(run, out, index, item, one)
   one.attempts, one.error, one.sure = attempts, item.error, '0'
   if is_over and not has_moved then
     settling.bury(out, item.sku, one, run.now, since_ms)
-    return 'buried ' .. math.max(run.now - since_ms, 0)
+    return verdict.answer(run, index, 4, math.max(run.now - since_ms, 0), 0, 0, 0)
   end
   local due_ms = math.min(run.now + item.delay_ms, work.LATER - 1)
   settling.park(out, item.sku, one, due_ms)
-  return 'parked ' .. due_ms
+  verdict.answer(run, index, 3, due_ms, 0, 0, 0)
 end

@@ -23,7 +23,7 @@ pub(super) const GROUP: &str = "fanout";
 pub(super) const LATER: i64 = 10_000_000_000_000;
 
 impl Store {
-    /// Runs a script whose reply is texts.
+    /// Runs a script whose reply is texts and numbers; all come as texts.
     pub(super) async fn run_script(
         &self,
         script: &Script,
@@ -39,6 +39,7 @@ impl Store {
         };
         let text = |item: &Value| match item {
             Value::BulkString(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+            Value::Int(number) => Some(number.to_string()),
             _ => None,
         };
         let texts: Option<Vec<String>> = items.iter().map(text).collect();

@@ -7,6 +7,9 @@ use super::{
     corrupt,
 };
 
+/// Numbers per SKU in the reply of `lua/settle.lua`.
+const NUMBERS: usize = 5;
+
 /// What a channel answered about one SKU.
 #[derive(Debug, Clone)]
 pub struct Settlement {
@@ -98,52 +101,59 @@ impl Store {
         command.arg(self.clock_argument()).arg(token).arg(rules.policy.urgent_at());
         command.arg(rules.patience.attempts_max).arg(rules.patience.age_max_ms()).arg(settlements.len());
         for one in settlements {
-            let (word, delay_ms, burn, sure, error) = words(&one.outcome);
-            command
-                .arg(one.sku.as_str())
-                .arg(word)
-                .arg(one.version)
-                .arg(one.quantity)
-                .arg(u8::from(one.paused));
+            command.arg(one.sku.as_str());
+        }
+        for one in settlements {
+            let (delay_ms, burn, sure, error) = match &one.outcome {
+                SettleOutcome::Applied => {
+                    let shown = format!("{} {}", one.quantity, u8::from(one.paused));
+                    command.arg("applied").arg(one.version).arg(shown);
+                    continue;
+                }
+                SettleOutcome::Failed { delay_ms, burns_attempt, error } => {
+                    command.arg("failed");
+                    (*delay_ms, *burns_attempt, false, error.as_str())
+                }
+                SettleOutcome::Permanent { delay_ms, error } => {
+                    command.arg("permanent");
+                    (*delay_ms, true, false, error.as_str())
+                }
+                SettleOutcome::Returned { sure } => {
+                    command.arg("returned");
+                    (0, false, *sure, "")
+                }
+            };
             command.arg(delay_ms).arg(u8::from(burn)).arg(u8::from(sure)).arg(error);
         }
         let reply = self.run_script(&SETTLE_SCRIPT, &command).await?;
         match &reply[..] {
-            [word, rest @ ..] if word == "settled" && rest.len() == settlements.len() => {
-                rest.iter().map(|text| settled(text).ok_or_else(|| corrupt(&SETTLE_SCRIPT, &reply))).collect()
+            [word, rest @ ..] if word == "settled" && rest.len() == settlements.len() * NUMBERS => {
+                let answers = rest.chunks_exact(NUMBERS);
+                answers.map(|numbers| settled(numbers).ok_or_else(|| corrupt(&SETTLE_SCRIPT, &reply))).collect()
             }
             _ => Err(corrupt(&SETTLE_SCRIPT, &reply)),
         }
     }
 }
 
-/// Outcome, delay, burn, sure and error as `lua/settle.lua` takes them.
-fn words(outcome: &SettleOutcome) -> (&'static str, i64, bool, bool, &str) {
-    match outcome {
-        SettleOutcome::Applied => ("applied", 0, false, false, ""),
-        SettleOutcome::Failed { delay_ms, burns_attempt, error } => {
-            ("failed", *delay_ms, *burns_attempt, false, error)
-        }
-        SettleOutcome::Permanent { delay_ms, error } => ("permanent", *delay_ms, true, false, error),
-        SettleOutcome::Returned { sure } => ("returned", 0, false, *sure, ""),
-    }
-}
-
-fn settled(text: &str) -> Option<Settled> {
-    let mut words = text.split(' ');
-    let word = words.next()?;
-    let mut number = || words.next()?.parse::<i64>().ok();
-    let mut told = || {
-        let (lag_ms, versions, sold_out_ms) = (number()?, number()?, number()?);
-        let sold_out_ms = (sold_out_ms >= 0).then_some(sold_out_ms);
-        Some(Told { lag_ms, versions, sold_out_ms, supersedes: number()? == 1 })
+/// Reads the five numbers of one SKU.
+fn settled(numbers: &[String]) -> Option<Settled> {
+    let number = |index: usize| numbers.get(index)?.parse::<i64>().ok();
+    let told = || {
+        let sold_out_ms = number(3)?;
+        Some(Told {
+            lag_ms: number(1)?,
+            versions: number(2)?,
+            sold_out_ms: (sold_out_ms >= 0).then_some(sold_out_ms),
+            supersedes: number(4)? == 1,
+        })
     };
-    Some(match word {
-        "confirmed" => Settled::Confirmed(told()?),
-        "moved" => Settled::Moved(told()?),
-        "parked" => Settled::Parked,
-        "buried" => Settled::Buried { lag_ms: number()? },
-        "lost" => Settled::Lost,
+    Some(match number(0)? {
+        0 => Settled::Lost,
+        1 => Settled::Confirmed(told()?),
+        2 => Settled::Moved(told()?),
+        3 => Settled::Parked,
+        4 => Settled::Buried { lag_ms: number(1)? },
         _ => return None,
     })
 }
