@@ -8,7 +8,7 @@ mod streams;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    domain::{ChannelId, PublishPolicy, Refusal},
+    domain::{ChannelId, Operator, PublishPolicy, Refusal},
     proto::{self, channel_service_server::ChannelService},
     store::{DeadRemedy, Store, StoredLevel},
 };
@@ -79,6 +79,17 @@ impl ChannelServer {
     }
 }
 
+/// Says who did what to a channel.
+fn log(channel: &ChannelId, operator: &Operator, what: &str) {
+    tracing::info!(
+        channel = channel.as_str(),
+        actor = operator.actor.as_str(),
+        client = operator.client.as_str(),
+        reason = operator.reason.as_str(),
+        "{what}"
+    );
+}
+
 #[tonic::async_trait]
 impl ChannelService for ChannelServer {
     async fn list_channels(
@@ -90,7 +101,8 @@ impl ChannelService for ChannelServer {
         for info in &self.channels {
             let counts = self.store.channel_counts(&info.id).await.map_err(Problem::from)?;
             let dead = self.store.dead_counts(&info.id).await.map_err(Problem::from)?.iter().sum();
-            channels.push(standing::of_channel(info, &counts, dead, now_ms));
+            let control = self.store.channel_control(&info.id).await.map_err(Problem::from)?;
+            channels.push(standing::of_channel(info, &counts, dead, &control, now_ms));
         }
         Ok(Response::new(proto::ListChannelsResponse { channels }))
     }
@@ -112,7 +124,8 @@ impl ChannelService for ChannelServer {
         let mut channels = Vec::with_capacity(self.channels.len());
         for info in &self.channels {
             let state = self.store.sync_state(&info.id, &sku).await.map_err(Problem::from)?;
-            channels.push(standing::of_sku(info, &state, &level, now_ms));
+            let control = self.store.channel_control(&info.id).await.map_err(Problem::from)?;
+            channels.push(standing::of_sku(info, &state, &level, &control, now_ms));
         }
         let (version, available) = (level.version, level.available());
         Ok(Response::new(proto::GetSyncStatusResponse { version, available, channels }))
@@ -169,18 +182,23 @@ impl ChannelService for ChannelServer {
         &self,
         request: Request<proto::PauseChannelRequest>,
     ) -> Result<Response<proto::PauseChannelResponse>, Status> {
-        let (channel, _operator) = convert::pause_channel(request.into_inner(), caller())?;
+        let (channel, operator) = convert::pause_channel(request.into_inner(), caller())?;
         self.info(&channel)?;
-        Err(Status::unimplemented("channels cannot be paused yet"))
+        let (actor, reason) = (operator.actor.as_str(), operator.reason.as_str());
+        self.store.pause_channel(&channel, actor, reason).await.map_err(Problem::from)?;
+        log(&channel, &operator, "a channel is paused");
+        Ok(Response::new(proto::PauseChannelResponse {}))
     }
 
     async fn resume_channel(
         &self,
         request: Request<proto::ResumeChannelRequest>,
     ) -> Result<Response<proto::ResumeChannelResponse>, Status> {
-        let (channel, _operator) = convert::resume_channel(request.into_inner(), caller())?;
+        let (channel, operator) = convert::resume_channel(request.into_inner(), caller())?;
         self.info(&channel)?;
-        Err(Status::unimplemented("channels cannot be resumed yet"))
+        self.store.resume_channel(&channel).await.map_err(Problem::from)?;
+        log(&channel, &operator, "a channel is resumed");
+        Ok(Response::new(proto::ResumeChannelResponse {}))
     }
 
     async fn resync(

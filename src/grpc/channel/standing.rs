@@ -1,9 +1,9 @@
 //! Where a channel stands, and where one SKU stands on it.
 
 use crate::{
-    domain::Level,
+    domain::{BreakerState, Level},
     proto,
-    store::{ChannelCounts, SyncState},
+    store::{ChannelControl, ChannelCounts, SyncState},
 };
 
 use super::{
@@ -17,8 +17,10 @@ pub(super) fn of_channel(
     info: &ChannelInfo,
     counts: &ChannelCounts,
     dead: u64,
+    control: &ChannelControl,
     now_ms: i64,
 ) -> proto::ChannelStatus {
+    let pause = control.pause.as_ref();
     let lag_ms = counts.oldest_unconfirmed_ms.map_or(0, |oldest| (now_ms - oldest).max(0));
     proto::ChannelStatus {
         channel: info.id.to_string(),
@@ -29,12 +31,26 @@ pub(super) fn of_channel(
         leased_count: count(counts.leased),
         retrying_count: count(counts.retrying),
         dead_count: count(dead),
+        breaker: breaker(control.breaker).into(),
+        breaker_probe_time: control.probe_ms.map(convert::timestamp),
+        paused: pause.is_some(),
+        paused_by: pause.map(|pause| pause.actor.clone()).unwrap_or_default(),
+        pause_reason: pause.map(|pause| pause.reason.clone()).unwrap_or_default(),
+        pause_time: pause.map(|pause| convert::timestamp(pause.since_ms)),
+        throttled_until_time: control.not_before_ms.map(convert::timestamp),
+        exposed_units: control.exposed_units,
         ..proto::ChannelStatus::default()
     }
 }
 
 /// One SKU on a channel.
-pub(super) fn of_sku(info: &ChannelInfo, state: &SyncState, level: &Level, now_ms: i64) -> proto::SyncStatus {
+pub(super) fn of_sku(
+    info: &ChannelInfo,
+    state: &SyncState,
+    level: &Level,
+    control: &ChannelControl,
+    now_ms: i64,
+) -> proto::SyncStatus {
     let told = state.confirmed_version > 0;
     let wanted_quantity = info.policy.published(level.available());
     let is_newest = state.confirmed_version >= level.version && state.confirmed_quantity == wanted_quantity;
@@ -50,7 +66,7 @@ pub(super) fn of_sku(info: &ChannelInfo, state: &SyncState, level: &Level, now_m
         attempts: state.attempts,
         last_error: &state.last_error,
         oldest_unconfirmed_ms: state.oldest_unconfirmed_ms,
-        hindrance: Hindrance::None,
+        hindrance: hindrance(control),
     };
     proto::SyncStatus {
         channel: info.id.to_string(),
@@ -68,6 +84,25 @@ pub(super) fn of_sku(info: &ChannelInfo, state: &SyncState, level: &Level, now_m
         dead_time: state.dead_ms.map(convert::timestamp),
         explanation: explain(&standing),
         ..proto::SyncStatus::default()
+    }
+}
+
+fn hindrance(control: &ChannelControl) -> Hindrance<'_> {
+    match (&control.pause, control.breaker, control.not_before_ms) {
+        (Some(pause), ..) => Hindrance::Paused { by: &pause.actor, reason: &pause.reason },
+        (None, BreakerState::Open | BreakerState::HalfOpen, _) => {
+            Hindrance::BreakerOpen(control.probe_ms.unwrap_or(0))
+        }
+        (None, BreakerState::Closed, Some(until_ms)) => Hindrance::Throttled(until_ms),
+        (None, BreakerState::Closed, None) => Hindrance::None,
+    }
+}
+
+fn breaker(state: BreakerState) -> proto::BreakerState {
+    match state {
+        BreakerState::Closed => proto::BreakerState::Closed,
+        BreakerState::Open => proto::BreakerState::Open,
+        BreakerState::HalfOpen => proto::BreakerState::HalfOpen,
     }
 }
 
