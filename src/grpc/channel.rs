@@ -1,6 +1,7 @@
 //! ChannelService: how far behind channels are, and why; and the operator's hand on them.
 
 mod explanation;
+mod hand;
 mod letters;
 mod standing;
 mod streams;
@@ -8,7 +9,7 @@ mod streams;
 use tonic::{Request, Response, Status};
 
 use crate::{
-    domain::{ChannelId, Operator, PublishPolicy, Refusal},
+    domain::{ChannelId, PublishPolicy, Refusal},
     proto::{self, channel_service_server::ChannelService},
     store::{DeadRemedy, Store, StoredLevel},
 };
@@ -29,6 +30,10 @@ pub struct ChannelInfo {
     pub kind: &'static str,
     /// How much of the stock it may show.
     pub policy: PublishPolicy,
+    /// Calls per second over all workers; None: no limit.
+    pub rate: Option<f64>,
+    /// Failures that make a dead letter.
+    pub attempts_max: u32,
 }
 
 /// The service.
@@ -49,6 +54,14 @@ impl ChannelServer {
     /// One that is named must be configured.
     fn check(&self, channel: Option<&ChannelId>) -> Result<(), Problem> {
         channel.map_or(Ok(()), |channel| self.info(channel).map(drop))
+    }
+
+    /// The channel that is named, or all of them.
+    fn named(&self, channel: Option<&ChannelId>) -> Vec<ChannelId> {
+        match channel {
+            Some(channel) => vec![channel.clone()],
+            None => self.channels.iter().map(|info| info.id.clone()).collect(),
+        }
     }
 
     /// Replays or discards what the query asks for; answers how many were found and treated, some of them, and where to go on.
@@ -72,22 +85,14 @@ impl ChannelServer {
         if let Some(operator) = &operator {
             letters::log(remedy, &scope, operator, &done);
         }
+        if done.treated > 0 {
+            self.store.ring(&self.named(scope.channel.as_ref())).await?;
+        }
         let sample = done.sample.iter().map(|letter| letters::message(letter, &self.channels)).collect();
         let next =
             done.next.map(|next| seal_dead(Purpose::Remedy, &next, Some(until_ms))).unwrap_or_default();
         Ok((standing::count(done.matched), standing::count(done.treated), sample, next))
     }
-}
-
-/// Says who did what to a channel.
-fn log(channel: &ChannelId, operator: &Operator, what: &str) {
-    tracing::info!(
-        channel = channel.as_str(),
-        actor = operator.actor.as_str(),
-        client = operator.client.as_str(),
-        reason = operator.reason.as_str(),
-        "{what}"
-    );
 }
 
 #[tonic::async_trait]
@@ -100,9 +105,8 @@ impl ChannelService for ChannelServer {
         let mut channels = Vec::with_capacity(self.channels.len());
         for info in &self.channels {
             let counts = self.store.channel_counts(&info.id).await.map_err(Problem::from)?;
-            let dead = self.store.dead_counts(&info.id).await.map_err(Problem::from)?.iter().sum();
             let control = self.store.channel_control(&info.id).await.map_err(Problem::from)?;
-            channels.push(standing::of_channel(info, &counts, dead, &control, now_ms));
+            channels.push(standing::of_channel(info, &counts, &control, now_ms));
         }
         Ok(Response::new(proto::ListChannelsResponse { channels }))
     }
@@ -125,7 +129,7 @@ impl ChannelService for ChannelServer {
         for info in &self.channels {
             let state = self.store.sync_state(&info.id, &sku).await.map_err(Problem::from)?;
             let control = self.store.channel_control(&info.id).await.map_err(Problem::from)?;
-            channels.push(standing::of_sku(info, &state, &level, &control, now_ms));
+            channels.push(standing::of_sku(info, &state, &control, &level, now_ms));
         }
         let (version, available) = (level.version, level.available());
         Ok(Response::new(proto::GetSyncStatusResponse { version, available, channels }))
@@ -184,9 +188,7 @@ impl ChannelService for ChannelServer {
     ) -> Result<Response<proto::PauseChannelResponse>, Status> {
         let (channel, operator) = convert::pause_channel(request.into_inner(), caller())?;
         self.info(&channel)?;
-        let (actor, reason) = (operator.actor.as_str(), operator.reason.as_str());
-        self.store.pause_channel(&channel, actor, reason).await.map_err(Problem::from)?;
-        log(&channel, &operator, "a channel is paused");
+        hand::pause(&self.store, &channel, &operator).await?;
         Ok(Response::new(proto::PauseChannelResponse {}))
     }
 
@@ -196,8 +198,7 @@ impl ChannelService for ChannelServer {
     ) -> Result<Response<proto::ResumeChannelResponse>, Status> {
         let (channel, operator) = convert::resume_channel(request.into_inner(), caller())?;
         self.info(&channel)?;
-        self.store.resume_channel(&channel).await.map_err(Problem::from)?;
-        log(&channel, &operator, "a channel is resumed");
+        hand::resume(&self.store, &channel, &operator).await?;
         Ok(Response::new(proto::ResumeChannelResponse {}))
     }
 
@@ -207,7 +208,9 @@ impl ChannelService for ChannelServer {
     ) -> Result<Response<proto::ResyncResponse>, Status> {
         let query = convert::resync(request.into_inner(), caller())?;
         self.check(query.channel.as_ref())?;
-        Err(Status::unimplemented("channels cannot be resynced yet"))
+        let marked = hand::resync(&self.store, &self.named(query.channel.as_ref()), &query).await?;
+        let marked_count = i64::try_from(marked).unwrap_or(i64::MAX);
+        Ok(Response::new(proto::ResyncResponse { marked_count }))
     }
 
     async fn get_stream_stats(

@@ -167,10 +167,18 @@ async fn streams_are_counted_for_operators() {
 }
 
 #[tokio::test]
-async fn a_pause_is_seen_by_whoever_asks_and_lifted_by_resume() {
+async fn channels_are_resynced_paused_and_resumed_and_say_so() {
     let (setup, mut gateway) = graveyard(&["a"]).await;
     let mut channels = gateway.channels();
     let key = |rest: &str| format!("{}:{{p0}}:{rest}", setup.namespace);
+    let (code, said, _) = run(&setup, &gateway, "channels resync app --sku a").await;
+    assert_eq!((code, said.as_str()), (0, "a is told again, on 1 channels\n"));
+    let status = channels.get_sync_status(GetSyncStatusRequest { sku: "a".to_owned() }).await.unwrap();
+    let on_app = &status.get_ref().channels[1];
+    assert_eq!(on_app.next_attempt_time, None, "it has no moment of its own");
+    assert!(on_app.explanation.starts_with("waiting to be told when nothing live is due"), "{on_app:?}");
+    let (code, _, said) = run(&setup, &gateway, "channels resync app --sku nobody").await;
+    assert_eq!((code, said.contains("UNKNOWN_SKU")), (1, true), "{said}");
     let mut connection = Redis::shared().await.connection().await;
     redis::cmd("ZADD").arg(key("due:app")).arg(1).arg("a").query_async::<()>(&mut connection).await.unwrap();
     redis::cmd("ZADD")
@@ -183,7 +191,7 @@ async fn a_pause_is_seen_by_whoever_asks_and_lifted_by_resume() {
 
     let (code, said, _) = run(&setup, &gateway, "channels pause app --reason check").await;
     assert_eq!((code, said.starts_with("app is paused")), (0, true), "{said}");
-    let line = gateway.logged("a channel is paused").await;
+    let line = gateway.logged("a channel was paused").await;
     assert_eq!(
         (&line["channel"], &line["actor"], &line["reason"]),
         (&"app".into(), &"mia".into(), &"check".into())
@@ -199,7 +207,7 @@ async fn a_pause_is_seen_by_whoever_asks_and_lifted_by_resume() {
 
     let (code, said, _) = run(&setup, &gateway, "channels resume app").await;
     assert_eq!((code, said.as_str()), (0, "app is told again\n"));
-    gateway.logged("a channel is resumed").await;
+    gateway.logged("a channel was resumed").await;
     let listed = channels.list_channels(ListChannelsRequest {}).await.unwrap().into_inner().channels;
     assert!(!listed[1].paused, "{listed:?}");
     let nameless = PauseChannelRequest { channel: "app".to_owned(), ..PauseChannelRequest::default() };
