@@ -6,6 +6,7 @@
 )]
 
 mod batches;
+mod bell;
 mod broken;
 mod channel_registry;
 mod control_breaker;
@@ -14,6 +15,8 @@ mod control_rate;
 mod counts;
 mod dead_gateway;
 mod dead_letters;
+mod dead_rules;
+mod exposure;
 mod gateway;
 mod gateway_bad_input;
 mod gateway_calls;
@@ -35,6 +38,7 @@ mod harness;
 mod history;
 mod holds;
 mod idempotency;
+mod listing_pause;
 mod model;
 mod model_holds;
 mod propagation_receivers;
@@ -43,11 +47,13 @@ mod propagation_steps;
 mod propagation_story;
 mod race;
 mod requests;
+mod resync_rules;
 mod scripts;
 mod server;
 mod sold_out;
 mod steps;
 mod story;
+mod street;
 mod tidy;
 mod tidy_blank;
 mod tidy_floors;

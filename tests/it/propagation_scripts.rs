@@ -1,98 +1,15 @@
 //! Carrying changes to channels: fan_out, claim and settle, one rule at a time.
 
 use stockgate::{
-    domain::{ChannelId, ChannelRules, Mutation, Partition, SetCondition},
-    store::{ChannelCounts, Claim, EntryId, SettleOutcome, Settled, Settlement, StoreError, SyncState, Told},
+    domain::{ChannelRules, SetCondition},
+    store::{ChannelCounts, EntryId, SettleOutcome, Settled, Settlement, StoreError},
 };
 
 use crate::{
     harness::{LEASE_MS, START_MS, Shop, both},
     requests::*,
+    street::{Street, applied, failed, lag},
 };
-
-/// A shop whose SKU A both channels are told about.
-struct Street {
-    shop: Shop,
-    home: Partition,
-    web: ChannelId,
-    app: ChannelId,
-}
-
-impl Street {
-    async fn open(shop: Shop) -> Self {
-        let home = shop.partitions().of(&sku("A"));
-        let street = Self { shop, home, web: channel("web"), app: channel("app") };
-        street.shop.stock(&[("A", 10)]).await;
-        street.fan_out().await;
-        street
-    }
-
-    /// Both channels have confirmed the newest version.
-    async fn in_sync(shop: Shop) -> Self {
-        let street = Self::open(shop).await;
-        for channel in [&street.web, &street.app] {
-            let claim = street.claim(channel, "first").await;
-            let settled = street.settle(channel, "first", &[applied(&claim, 0)]).await;
-            assert!(matches!(settled[..], [Settled::Confirmed(_)]), "{settled:?}");
-        }
-        street
-    }
-
-    async fn change(&self, mutation: &Mutation) {
-        self.shop.answer(mutation).await;
-        self.fan_out().await;
-    }
-
-    /// Reads what is new in the streams and marks it; answers how many marks were set.
-    async fn fan_out(&self) -> u64 {
-        let mut marks = 0;
-        for (partition, entries) in self.shop.read("me", 1000).await {
-            marks += self.shop.store.fan_out(partition, self.shop.store.channels(), &entries).await.unwrap();
-        }
-        marks
-    }
-
-    async fn claim(&self, channel: &ChannelId, token: &str) -> Claim {
-        self.shop.store.claim(self.home, channel, &ChannelRules::default(), token, 100).await.unwrap()
-    }
-
-    async fn settle(&self, channel: &ChannelId, token: &str, answers: &[Settlement]) -> Vec<Settled> {
-        self.shop.store.settle(self.home, channel, &ChannelRules::default(), token, answers).await.unwrap()
-    }
-
-    async fn state(&self, channel: &ChannelId) -> SyncState {
-        self.shop.store.sync_state(channel, &sku("A")).await.unwrap()
-    }
-
-    async fn counts(&self, channel: &ChannelId) -> ChannelCounts {
-        self.shop.store.channel_counts(channel).await.unwrap()
-    }
-
-    async fn is_due(&self, channel: &ChannelId) -> bool {
-        self.state(channel).await.due_ms.is_some()
-    }
-}
-
-fn applied(claim: &Claim, index: usize) -> Settlement {
-    let told = &claim.items[index].desired;
-    let outcome = SettleOutcome::Applied;
-    Settlement {
-        sku: told.sku.clone(),
-        version: told.version,
-        quantity: told.published,
-        paused: told.paused,
-        outcome,
-    }
-}
-
-fn lag(lag_ms: i64, versions: i64) -> Told {
-    Told { lag_ms, versions, ..Told::default() }
-}
-
-fn failed(claim: &Claim, delay_ms: i64, burns_attempt: bool) -> Settlement {
-    let outcome = SettleOutcome::Failed { delay_ms, burns_attempt, error: "503 from the shop".to_owned() };
-    Settlement { outcome, ..applied(claim, 0) }
-}
 
 #[tokio::test]
 async fn a_change_makes_a_sku_due_on_every_channel_and_many_changes_are_one_call() {
@@ -451,7 +368,7 @@ async fn entries_somebody_else_read_and_lost_are_adopted() {
 async fn a_key_of_the_wrong_type_is_named_and_nothing_is_half_written() {
     for partitions in both() {
         let policy = ChannelRules::default();
-        for kind in ["due", "lease", "dirty", "work", "sync"] {
+        for kind in ["due", "lease", "dirty", "work", "sync", "dead"] {
             for channel in ["web", "app"] {
                 let street = Street::open(Shop::open(partitions).await).await;
                 let store = &street.shop.store;
@@ -476,7 +393,7 @@ async fn a_key_of_the_wrong_type_is_named_and_nothing_is_half_written() {
                 if channel == "web" {
                     let told = store.settle(street.home, &street.web, &policy, "t", &[settlement]).await;
                     names_it(told.expect_err("must notice"));
-                    if kind != "sync" {
+                    if !["sync", "dead"].contains(&kind) {
                         let claimed = store.claim(street.home, &street.web, &policy, "t2", 1).await;
                         names_it(claimed.expect_err("must notice"));
                     }
@@ -485,5 +402,28 @@ async fn a_key_of_the_wrong_type_is_named_and_nothing_is_half_written() {
                 street.shop.close().await;
             }
         }
+    }
+}
+
+/// Only a metric hangs on it.
+#[tokio::test]
+async fn a_wrong_key_of_what_is_sold_out_keeps_no_channel_from_being_told() {
+    for partitions in both() {
+        let street = Street::in_sync(Shop::open(partitions).await).await;
+        let (store, key) = (&street.shop.store, street.shop.key("A", "soldout"));
+        street.shop.redis::<()>(redis::cmd("SET").arg(&key).arg("wrong")).await;
+        street.change(&decrement("all", &[("A", 10)])).await;
+        for channel in [&street.web, &street.app] {
+            let settled = street.tell(channel).await;
+            assert!(matches!(settled[..], [Settled::Confirmed(_)]), "{settled:?}");
+        }
+        let waiting =
+            async || store.adopt_entries(street.home, "me", 0, EntryId::default(), 9).await.unwrap().0;
+        let left = waiting().await;
+        assert_eq!(left.len(), 1, "noticed, and kept until it is mended");
+        street.shop.redis::<()>(redis::cmd("DEL").arg(&key)).await;
+        store.fan_out(street.home, store.channels(), &left).await.unwrap();
+        assert_eq!(waiting().await.len(), 0);
+        street.shop.close().await;
     }
 }

@@ -1,6 +1,7 @@
 //! What may happen in the propagation story.
 
 use proptest::prelude::*;
+use stockgate::store::DeadRemedy;
 
 use crate::{harness::LEASE_MS, propagation_receivers::CHANNELS};
 
@@ -64,6 +65,11 @@ pub(crate) enum Step {
         channel: usize,
         sku: &'static str,
     },
+    /// Does this to all dead letters of a channel.
+    Treat {
+        channel: usize,
+        remedy: DeadRemedy,
+    },
     /// Tells a channel all stock.
     Seed {
         channel: usize,
@@ -89,6 +95,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Step> {
         1 => Just(Answer::Permanent),
         1 => Just(Answer::Returned),
     ];
+    let remedy = prop_oneof![Just(DeadRemedy::Replay), Just(DeadRemedy::Discard)];
     let seed = prop::sample::select(&[Seed::OtherPolicy, Seed::OtherAddress, Seed::Asked][..]);
     prop_oneof![
         8 => (name(), change, source).prop_map(|(sku, change, source)| Step::Change { sku, change, source }),
@@ -103,6 +110,7 @@ pub(crate) fn steps() -> impl Strategy<Value = Step> {
         1 => channel().prop_map(|channel| Step::Die { channel }),
         1 => (channel(), name()).prop_map(|(channel, sku)| Step::Resync { channel, sku }),
         1 => (channel(), seed).prop_map(|(channel, seed)| Step::Seed { channel, seed }),
+        2 => (channel(), remedy).prop_map(|(channel, remedy)| Step::Treat { channel, remedy }),
         2 => prop::sample::select(&[1, 500, 1000, LEASE_MS][..]).prop_map(Step::Pass),
     ]
 }

@@ -67,9 +67,14 @@ impl Shared {
         let mut parts = vec![items];
         let mut ticket = Some(ticket);
         while let Some(mut part) = parts.pop() {
+            // A worker that was frozen since its claim may be late: another has the SKUs then, and an old number must not go out.
             let has_time = Instant::now() + self.setup.terms.call_timeout < lease_end;
             let ticket = match ticket.take() {
-                Some(ticket) => Some(ticket),
+                Some(ticket) if has_time => Some(ticket),
+                Some(ticket) => {
+                    self.give_back(ticket).await;
+                    None
+                }
                 None if has_time => self.next_ticket().await,
                 None => None,
             };
