@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 use stockgate::proto::{
-    DiscardDeadLettersRequest, EventKind, GetStreamStatsRequest, GetSyncStatusRequest, ListChannelsRequest,
-    ListDeadLettersRequest, ListEventsRequest, PauseChannelRequest, ReplayDeadLettersRequest,
-    ResumeChannelRequest, ResyncRequest,
+    BreakerState, DiscardDeadLettersRequest, EventKind, GetStreamStatsRequest, GetSyncStatusRequest,
+    ListChannelsRequest, ListDeadLettersRequest, ListEventsRequest, PauseChannelRequest,
+    ReplayDeadLettersRequest, ResumeChannelRequest, ResyncRequest,
 };
 use tonic::Code;
 
@@ -164,6 +164,55 @@ async fn streams_are_counted_for_operators() {
     assert_eq!((stream.pending_count, stream.undelivered_count, stream.poison_count), (0, Some(2), 0));
     let seconds = |time: &Option<prost_types::Timestamp>| time.as_ref().unwrap().seconds;
     assert!(seconds(&stream.first_entry_time) <= seconds(&stream.last_entry_time));
+}
+
+#[tokio::test]
+async fn channels_are_resynced_paused_and_resumed_and_say_so() {
+    let (setup, mut gateway) = graveyard(&["a"]).await;
+    let mut channels = gateway.channels();
+    let key = |rest: &str| format!("{}:{{p0}}:{rest}", setup.namespace);
+    let (code, said, _) = run(&setup, &gateway, "channels resync app --sku a").await;
+    assert_eq!((code, said.as_str()), (0, "a is told again, on 1 channels\n"));
+    let status = channels.get_sync_status(GetSyncStatusRequest { sku: "a".to_owned() }).await.unwrap();
+    let on_app = &status.get_ref().channels[1];
+    assert_eq!(on_app.next_attempt_time, None, "it has no moment of its own");
+    assert!(on_app.explanation.starts_with("waiting to be told when nothing live is due"), "{on_app:?}");
+    let (code, _, said) = run(&setup, &gateway, "channels resync app --sku nobody").await;
+    assert_eq!((code, said.contains("UNKNOWN_SKU")), (1, true), "{said}");
+    let mut connection = Redis::shared().await.connection().await;
+    redis::cmd("ZADD").arg(key("due:app")).arg(1).arg("a").query_async::<()>(&mut connection).await.unwrap();
+    redis::cmd("ZADD")
+        .arg(key("dirty:app"))
+        .arg(1)
+        .arg("a")
+        .query_async::<()>(&mut connection)
+        .await
+        .unwrap();
+
+    let (code, said, _) = run(&setup, &gateway, "channels pause app --reason check").await;
+    assert_eq!((code, said.starts_with("app is paused")), (0, true), "{said}");
+    let line = gateway.logged("a channel was paused").await;
+    assert_eq!(
+        (&line["channel"], &line["actor"], &line["reason"]),
+        (&"app".into(), &"mia".into(), &"check".into())
+    );
+    let listed = channels.list_channels(ListChannelsRequest {}).await.unwrap().into_inner().channels;
+    assert!(!listed[0].paused && listed[1].paused, "{listed:?}");
+    assert_eq!((listed[1].paused_by.as_str(), listed[1].pause_reason.as_str()), ("mia", "check"));
+    assert!(listed[1].pause_time.is_some());
+    assert_eq!(listed[1].breaker(), BreakerState::Closed);
+    let status = channels.get_sync_status(GetSyncStatusRequest { sku: "a".to_owned() }).await.unwrap();
+    let why = &status.get_ref().channels[1].explanation;
+    assert!(why.starts_with("the channel is paused by mia: check, behind for "), "{why}");
+
+    let (code, said, _) = run(&setup, &gateway, "channels resume app").await;
+    assert_eq!((code, said.as_str()), (0, "app is told again\n"));
+    gateway.logged("a channel was resumed").await;
+    let listed = channels.list_channels(ListChannelsRequest {}).await.unwrap().into_inner().channels;
+    assert!(!listed[1].paused, "{listed:?}");
+    let nameless = PauseChannelRequest { channel: "app".to_owned(), ..PauseChannelRequest::default() };
+    let refused = channels.pause_channel(nameless).await.unwrap_err();
+    check_status(&refused, Code::InvalidArgument, "MALFORMED_REQUEST");
 }
 
 /// Runs a command of the binary: exit code, stdout, stderr.

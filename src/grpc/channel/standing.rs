@@ -87,7 +87,8 @@ pub(super) fn of_sku(
         wanted_quantity,
         in_sync,
         attempts: i64::from(state.attempts),
-        next_attempt_time: due_ms.map(convert::timestamp),
+        // What is told when nothing live is due has no moment of its own.
+        next_attempt_time: due_ms.filter(|_| !state.behind).map(convert::timestamp),
         last_error: state.last_error.clone(),
         leased: state.lease_end_ms.is_some(),
         oldest_unconfirmed_time: state.oldest_unconfirmed_ms.map(convert::timestamp),
