@@ -20,8 +20,15 @@ const BATCHED: &str = "stockgate_batched_total";
 const COALESCED: &str = "stockgate_coalesced_total";
 const BREAKER_OPENED: &str = "stockgate_breaker_opened_total";
 
+/// The load outlasts the measurement, so that reading the counters at its end does not dilute it.
+const TAIL: Duration = Duration::from_millis(500);
+/// Below this share of the rate asked for, it is not the rate asked for.
+const CAME_MIN: f64 = 0.97;
+
 /// One stretch.
 pub(crate) struct Flow {
+    /// Changes per second asked for.
+    pub(crate) rate: u32,
     pub(crate) elapsed: Duration,
     /// Of the healthy channels, in microseconds.
     pub(crate) lag_us: Histogram<u64>,
@@ -109,9 +116,9 @@ impl Reading {
     }
 }
 
-/// Loads the shop and measures from the end of the warm-up to the end of the load.
+/// Loads the shop and measures from the end of the warm-up to shortly before the end of the load.
 pub(crate) async fn measure(shop: &mut Shop, rate: u32, warm_up: Duration, length: Duration) -> Result<Flow> {
-    let load = shop.load.start(rate, warm_up + length);
+    let load = shop.load.start(rate, warm_up + length + TAIL);
     sleep(warm_up).await;
     let before = Reading::now(shop).await?;
     shop.receivers.take_lags()?;
@@ -121,6 +128,7 @@ pub(crate) async fn measure(shop: &mut Shop, rate: u32, warm_up: Duration, lengt
     load.await??;
     let between = |after: Option<Duration>, before: Option<Duration>| Some(after?.saturating_sub(before?));
     Ok(Flow {
+        rate,
         elapsed: after.at - before.at,
         lag_us,
         counts: after.counts.since(before.counts),
@@ -138,6 +146,11 @@ impl Flow {
 
     pub(crate) fn per_s(&self, count: u64) -> f64 {
         count as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// Whether the changes came as fast as they were asked for; else the lag is that of another load.
+    pub(crate) fn has_its_rate(&self) -> bool {
+        self.per_s(self.counts.changes) >= f64::from(self.rate) * CAME_MIN
     }
 
     pub(crate) fn events_per_call(&self) -> f64 {

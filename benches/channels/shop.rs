@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use redis::aio::MultiplexedConnection;
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use stockgate::proto::{
     BatchGetStockRequest, ImportStockRequest, ListChannelsRequest,
     channel_service_client::ChannelServiceClient, import_stock_request::Condition,
@@ -53,7 +53,8 @@ impl Shop {
         let gateway = Gateway::start(&plan.settings(data.path(), &receivers.addresses)).await?;
         let socket = data.path().join("redis.sock");
         let client = redis::Client::open(format!("redis+unix://{}", socket.display()))?;
-        let redis = client.get_multiplexed_async_connection().await?;
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(CALL_TIMEOUT));
+        let redis = client.get_multiplexed_async_connection_with_config(&patient).await?;
         let server =
             Endpoint::from_shared(gateway.url.clone())?.connect_timeout(CALL_TIMEOUT).connect().await?;
         let skus = plan.sku_names();
