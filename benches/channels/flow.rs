@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    plan::{Behaviour, channel},
+    plan::Behaviour,
     rig::{metrics::Metrics, process::cpu_time},
     shop::Shop,
 };
@@ -18,7 +18,6 @@ const UNCHANGED: &str = "stockgate_unchanged_total";
 const BATCHED: &str = "stockgate_batched_total";
 /// Changes that needed no call of their own since a newer number went out.
 const COALESCED: &str = "stockgate_coalesced_total";
-const BREAKER_OPENED: &str = "stockgate_breaker_opened_total";
 
 /// The load outlasts the measurement, so that reading the counters at its end does not dilute it.
 const TAIL: Duration = Duration::from_millis(500);
@@ -54,7 +53,7 @@ pub(crate) struct Counts {
     /// Calls the dead channel received.
     pub(crate) dead_calls: u64,
     /// How often its breaker opened: once, and again with every probe that failed.
-    pub(crate) dead_opened: u64,
+    pub(crate) dead_openings: u64,
 }
 
 /// One moment.
@@ -71,15 +70,19 @@ impl Counts {
         let metrics = shop.gateway.metrics().await?;
         let dead = shop.receivers.sick().find(|(_, illness)| *illness == Behaviour::Dead);
         let dead = dead.map(|(channel, _)| channel);
+        let dead_openings = match dead {
+            Some(number) => shop.breaker_openings(number).await?,
+            None => 0,
+        };
         Ok(Self {
             changes: shop.load.answered(),
             calls: shop.receivers.sum(|book| book.calls_taken),
             confirmations: shop.receivers.sum(|book| book.events),
-            coalesced: whole(&metrics, COALESCED, None),
-            unchanged: whole(&metrics, UNCHANGED, None),
-            batched: whole(&metrics, BATCHED, None),
+            coalesced: whole(&metrics, COALESCED),
+            unchanged: whole(&metrics, UNCHANGED),
+            batched: whole(&metrics, BATCHED),
             dead_calls: dead.map_or(0, |number| shop.receivers.book(number).calls),
-            dead_opened: dead.map_or(0, |number| whole(&metrics, BREAKER_OPENED, Some(number))),
+            dead_openings,
         })
     }
 
@@ -92,16 +95,15 @@ impl Counts {
             unchanged: self.unchanged - before.unchanged,
             batched: self.batched - before.batched,
             dead_calls: self.dead_calls - before.dead_calls,
-            dead_opened: self.dead_opened - before.dead_opened,
+            // Back to 0 when a probe worked, which no probe does while it is dead.
+            dead_openings: self.dead_openings.saturating_sub(before.dead_openings),
         }
     }
 }
 
-/// A counter of whole numbers, far below 2^53; of one channel, or of all.
-pub(crate) fn whole(metrics: &Metrics, name: &str, number: Option<usize>) -> u64 {
-    let label = number.map(|number| format!("channel=\"{}\"", channel(number)));
-    let labels: Vec<&str> = label.iter().map(String::as_str).collect();
-    metrics.sum(name, &labels) as u64
+/// A counter of whole numbers, far below 2^53, of all channels.
+pub(crate) fn whole(metrics: &Metrics, name: &str) -> u64 {
+    metrics.sum(name) as u64
 }
 
 impl Reading {

@@ -90,12 +90,12 @@ fn write_turns(f: &mut fmt::Formatter<'_>, plan: &Plan, turns: &Turns) -> fmt::R
     let in_measure = |of: fn(&Flow) -> u64| turns.with.iter().map(of).sum::<u64>();
     writeln!(
         f,
-        "\nThe dead channel got {} calls while measured, and its breaker opened {} times; from falling ill to getting well, \
-         {} calls and {} times.",
+        "\nThe dead channel got {} calls while measured, and {} probes of its breaker failed; from falling ill to getting well \
+         it got {} calls, and its breaker opened {} times: once in each round, then with every probe that failed.",
         in_measure(|flow| flow.counts.dead_calls),
-        in_measure(|flow| flow.counts.dead_opened),
+        in_measure(|flow| flow.counts.dead_openings),
         turns.dead_calls,
-        turns.dead_opened
+        turns.dead_openings
     )?;
     writeln!(
         f,

@@ -162,6 +162,15 @@ impl Shop {
         Ok(self.receivers.sick().map(|(channel, illness)| (illness, took(channel))).collect())
     }
 
+    /// How often the breaker of a channel opened since a call last worked; a probe that fails opens it again. No metric says
+    /// it: see `store::keys` and `lua/include/breaker.lua`.
+    pub(crate) async fn breaker_openings(&self, number: usize) -> Result<u64> {
+        let mut ask = redis::cmd("HGET");
+        ask.arg(format!("sg:{{c:{}}}:ctl", channel(number))).arg("openings");
+        let openings: Option<u64> = ask.query_async(&mut self.redis.clone()).await?;
+        Ok(openings.unwrap_or(0))
+    }
+
     /// At rest: for how many SKUs a channel does not show what is there, over all channels.
     pub(crate) async fn count_lost(&self) -> Result<u64> {
         let mut available = Vec::with_capacity(self.skus.len());
