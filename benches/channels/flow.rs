@@ -7,7 +7,7 @@ use hdrhistogram::Histogram;
 use tokio::time::{Instant, sleep};
 
 use crate::{
-    plan::{Behaviour, channel},
+    plan::Behaviour,
     rig::{metrics::Metrics, process::cpu_time},
     shop::Shop,
 };
@@ -18,10 +18,16 @@ const UNCHANGED: &str = "stockgate_unchanged_total";
 const BATCHED: &str = "stockgate_batched_total";
 /// Changes that needed no call of their own since a newer number went out.
 const COALESCED: &str = "stockgate_coalesced_total";
-const BREAKER_OPENED: &str = "stockgate_breaker_opened_total";
+
+/// The load outlasts the measurement, so that reading the counters at its end does not dilute it.
+const TAIL: Duration = Duration::from_millis(500);
+/// Below this share of the rate asked for, it is not the rate asked for.
+const CAME_MIN: f64 = 0.97;
 
 /// One stretch.
 pub(crate) struct Flow {
+    /// Changes per second asked for.
+    pub(crate) rate: u32,
     pub(crate) elapsed: Duration,
     /// Of the healthy channels, in microseconds.
     pub(crate) lag_us: Histogram<u64>,
@@ -47,7 +53,7 @@ pub(crate) struct Counts {
     /// Calls the dead channel received.
     pub(crate) dead_calls: u64,
     /// How often its breaker opened: once, and again with every probe that failed.
-    pub(crate) dead_opened: u64,
+    pub(crate) dead_openings: u64,
 }
 
 /// One moment.
@@ -64,15 +70,19 @@ impl Counts {
         let metrics = shop.gateway.metrics().await?;
         let dead = shop.receivers.sick().find(|(_, illness)| *illness == Behaviour::Dead);
         let dead = dead.map(|(channel, _)| channel);
+        let dead_openings = match dead {
+            Some(number) => shop.breaker_openings(number).await?,
+            None => 0,
+        };
         Ok(Self {
             changes: shop.load.answered(),
             calls: shop.receivers.sum(|book| book.calls_taken),
             confirmations: shop.receivers.sum(|book| book.events),
-            coalesced: whole(&metrics, COALESCED, None),
-            unchanged: whole(&metrics, UNCHANGED, None),
-            batched: whole(&metrics, BATCHED, None),
+            coalesced: whole(&metrics, COALESCED),
+            unchanged: whole(&metrics, UNCHANGED),
+            batched: whole(&metrics, BATCHED),
             dead_calls: dead.map_or(0, |number| shop.receivers.book(number).calls),
-            dead_opened: dead.map_or(0, |number| whole(&metrics, BREAKER_OPENED, Some(number))),
+            dead_openings,
         })
     }
 
@@ -85,16 +95,15 @@ impl Counts {
             unchanged: self.unchanged - before.unchanged,
             batched: self.batched - before.batched,
             dead_calls: self.dead_calls - before.dead_calls,
-            dead_opened: self.dead_opened - before.dead_opened,
+            // Back to 0 when a probe worked, which no probe does while it is dead.
+            dead_openings: self.dead_openings.saturating_sub(before.dead_openings),
         }
     }
 }
 
-/// A counter of whole numbers, far below 2^53; of one channel, or of all.
-pub(crate) fn whole(metrics: &Metrics, name: &str, number: Option<usize>) -> u64 {
-    let label = number.map(|number| format!("channel=\"{}\"", channel(number)));
-    let labels: Vec<&str> = label.iter().map(String::as_str).collect();
-    metrics.sum(name, &labels) as u64
+/// A counter of whole numbers, far below 2^53, of all channels.
+pub(crate) fn whole(metrics: &Metrics, name: &str) -> u64 {
+    metrics.sum(name) as u64
 }
 
 impl Reading {
@@ -109,9 +118,9 @@ impl Reading {
     }
 }
 
-/// Loads the shop and measures from the end of the warm-up to the end of the load.
+/// Loads the shop and measures from the end of the warm-up to shortly before the end of the load.
 pub(crate) async fn measure(shop: &mut Shop, rate: u32, warm_up: Duration, length: Duration) -> Result<Flow> {
-    let load = shop.load.start(rate, warm_up + length);
+    let load = shop.load.start(rate, warm_up + length + TAIL);
     sleep(warm_up).await;
     let before = Reading::now(shop).await?;
     shop.receivers.take_lags()?;
@@ -121,6 +130,7 @@ pub(crate) async fn measure(shop: &mut Shop, rate: u32, warm_up: Duration, lengt
     load.await??;
     let between = |after: Option<Duration>, before: Option<Duration>| Some(after?.saturating_sub(before?));
     Ok(Flow {
+        rate,
         elapsed: after.at - before.at,
         lag_us,
         counts: after.counts.since(before.counts),
@@ -138,6 +148,11 @@ impl Flow {
 
     pub(crate) fn per_s(&self, count: u64) -> f64 {
         count as f64 / self.elapsed.as_secs_f64()
+    }
+
+    /// Whether the changes came as fast as they were asked for; else the lag is that of another load.
+    pub(crate) fn has_its_rate(&self) -> bool {
+        self.per_s(self.counts.changes) >= f64::from(self.rate) * CAME_MIN
     }
 
     pub(crate) fn events_per_call(&self) -> f64 {

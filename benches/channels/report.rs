@@ -90,12 +90,12 @@ fn write_turns(f: &mut fmt::Formatter<'_>, plan: &Plan, turns: &Turns) -> fmt::R
     let in_measure = |of: fn(&Flow) -> u64| turns.with.iter().map(of).sum::<u64>();
     writeln!(
         f,
-        "\nThe dead channel got {} calls while measured, and its breaker opened {} times; from falling ill to getting well, \
-         {} calls and {} times.",
+        "\nThe dead channel got {} calls while measured, and {} probes of its breaker failed; from falling ill to getting well \
+         it got {} calls, and its breaker opened {} times: once in each round, then with every probe that failed.",
         in_measure(|flow| flow.counts.dead_calls),
-        in_measure(|flow| flow.counts.dead_opened),
+        in_measure(|flow| flow.counts.dead_openings),
         turns.dead_calls,
-        turns.dead_opened
+        turns.dead_openings
     )?;
     writeln!(
         f,
@@ -103,11 +103,21 @@ fn write_turns(f: &mut fmt::Formatter<'_>, plan: &Plan, turns: &Turns) -> fmt::R
         turns.recovery_s(Behaviour::Dead),
         turns.recovery_s(Behaviour::Slow),
         turns.recovery_s(Behaviour::Throttled)
-    )
+    )?;
+    write_doubt(f, turns.without.iter().chain(&turns.with))
+}
+
+/// Says it when the load was not the one asked for.
+fn write_doubt<'a>(f: &mut fmt::Formatter<'_>, flows: impl Iterator<Item = &'a Flow>) -> fmt::Result {
+    let short = flows.filter(|flow| !flow.has_its_rate()).count();
+    if short == 0 {
+        return Ok(());
+    }
+    writeln!(f, "\nNot to be quoted: in {short} of these rounds fewer changes came than were asked for.")
 }
 
 fn write_sweep(f: &mut fmt::Formatter<'_>, steps: &[Step]) -> fmt::Result {
-    let held = steps.iter().filter(|step| step.is_held).map(|step| step.rate).max().unwrap_or(0);
+    let held = steps.iter().filter(|step| step.is_held).map(|step| step.flow.rate).max().unwrap_or(0);
     writeln!(
         f,
         "\nHighest rate held with three sick channels (p99 of the healthy ones up to {P99_MS_MAX} ms): {held} changes/s.\n"
@@ -118,11 +128,12 @@ fn write_sweep(f: &mut fmt::Formatter<'_>, steps: &[Step]) -> fmt::Result {
     )?;
     writeln!(f, "|--:|--:|--:|--:|---|--:|--:|--:|--:|--:|")?;
     let mut by_rate: Vec<&Step> = steps.iter().collect();
-    by_rate.sort_by_key(|step| step.rate);
-    for Step { rate, flow, is_held } in by_rate {
+    by_rate.sort_by_key(|step| step.flow.rate);
+    for Step { flow, is_held } in by_rate {
         writeln!(
             f,
-            "| {rate} | {:.0} | {:.1} | {:.1} | {} | {:.0} | {:.1} | {:.2} | {:.2} | {:.2} |",
+            "| {} | {:.0} | {:.1} | {:.1} | {} | {:.0} | {:.1} | {:.2} | {:.2} | {:.2} |",
+            flow.rate,
             flow.per_s(flow.counts.changes),
             flow.lag_ms(0.5),
             flow.lag_ms(0.99),
@@ -165,7 +176,8 @@ fn write_backlog(f: &mut fmt::Formatter<'_>, backlog: &Backlog) -> fmt::Result {
         middle(with, 0.5),
         middle(with, 0.99),
         recovery.as_secs_f64()
-    )
+    )?;
+    write_doubt(f, without.iter().chain(with))
 }
 
 fn write_idle(f: &mut fmt::Formatter<'_>, channels: usize, idle: &Idle) -> fmt::Result {

@@ -18,7 +18,7 @@ pub(crate) struct Turns {
     pub(crate) with: Vec<Flow>,
     /// From falling ill to getting well, over all rounds.
     pub(crate) dead_calls: u64,
-    pub(crate) dead_opened: u64,
+    pub(crate) dead_openings: u64,
     /// From getting well to the last confirmation, per kind and round.
     pub(crate) recoveries: Vec<(Behaviour, Duration)>,
 }
@@ -26,7 +26,7 @@ pub(crate) struct Turns {
 /// Runs all rounds.
 pub(crate) async fn run(shop: &mut Shop, plan: &Plan, wrongs: &mut Wrongs) -> Result<Turns> {
     let mut turns =
-        Turns { without: vec![], with: vec![], dead_calls: 0, dead_opened: 0, recoveries: vec![] };
+        Turns { without: vec![], with: vec![], dead_calls: 0, dead_openings: 0, recoveries: vec![] };
     for round in 1..=plan.rounds {
         let without = measure(shop, plan.rate, plan.warm_up, plan.round).await?;
         let well = Counts::read(shop).await?;
@@ -34,7 +34,7 @@ pub(crate) async fn run(shop: &mut Shop, plan: &Plan, wrongs: &mut Wrongs) -> Re
         let with = measure(shop, plan.rate, plan.warm_up, plan.round).await?;
         let sick = Counts::read(shop).await?.since(well);
         turns.dead_calls += sick.dead_calls;
-        turns.dead_opened += sick.dead_opened;
+        turns.dead_openings += sick.dead_openings;
         turns.recoveries.extend(shop.recover().await?);
         *wrongs = wrongs.and(Wrongs::count(shop).await?);
         eprintln!(

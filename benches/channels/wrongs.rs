@@ -23,7 +23,7 @@ impl Wrongs {
     pub(crate) async fn count(shop: &Shop) -> Result<Self> {
         Ok(Self {
             lost: shop.count_lost().await?,
-            dead_letters: whole(&shop.gateway.metrics().await?, BURIED, None),
+            dead_letters: whole(&shop.gateway.metrics().await?, BURIED),
             went_back: shop.receivers.sum(|book| book.went_back),
             malformed: shop.receivers.sum(|book| book.malformed),
         })

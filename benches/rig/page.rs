@@ -18,7 +18,9 @@ pub(crate) fn write_between(mark: &str, text: &str) -> Result<PathBuf> {
 
 /// How this run was asked for: the recipe, or the bench with its arguments.
 pub(crate) fn command(recipe: &str, bench: &str) -> String {
-    let arguments: Vec<String> = std::env::args().skip(1).filter(|argument| argument != "--bench").collect();
+    let arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let quoted = |argument: String| if argument.contains(' ') { format!("'{argument}'") } else { argument };
+    let arguments: Vec<String> = arguments.map(quoted).collect();
     if arguments.is_empty() {
         return recipe.to_owned();
     }
