@@ -69,7 +69,11 @@ if #items > 0 then
     local named = { due = due, lease = lease, dirty = dirty, work = work_key, sync = sync, dead = dead }
     local fine, known = pcall(marking.read, named, skus, now_text, needs_all, movers[channel.id])
     if fine then
-      marked = marked + marking.mark(named, channel, items, known, now, now_text, showing)
+      if known.is_plain then
+        marked = marked + plain.mark(named, channel, items, known, now_text, showing)
+      else
+        marked = marked + marking.mark(named, channel, items, known, now, showing)
+      end
     else
       pass_over(known)
     end

@@ -14,7 +14,11 @@ function marking.read(keys, skus, now_text, needs_all, is_mover)
   known.is_plain = not (needs_all or is_mover or has_later or has_dead)
   if not known.is_plain then known.due = server.call('ZMSCORE', keys.due, unpack(skus)) end
   if has_dead then known.dead = server.call('ZMSCORE', keys.dead, unpack(skus)) end
-  if has_leased or not known.is_plain then known.work = server.call('HMGET', keys.work, unpack(skus)) end
+  if has_leased or not known.is_plain then
+    known.work = server.call('HMGET', keys.work, unpack(skus))
+  else
+    server.call('HLEN', keys.work)
+  end
   server.call('ZCARD', keys.dirty)
   return known
 end
@@ -29,22 +33,22 @@ local function due_at(item, channel, due, dead, now)
   return not is_live and now or nil
 end
 
-local function push(list, first, second)
+function marking.push(list, first, second)
   list[#list + 1] = first
   list[#list + 1] = second
 end
 
-local function write(command, key, list, ...)
+function marking.write(command, key, list, ...)
   if #list == 0 then return end
   if ... then redis.call(command, key, ..., unpack(list)) else redis.call(command, key, unpack(list)) end
 end
 
-local function is_leased(text)
+function marking.is_leased(text)
   return text and not string.find(text, '^%d+ %- ')
 end
 
 -- The text a leased, dead or forced SKU's work gets; nothing when it stays as it is.
-local function work_after(item, force, text, is_leased, is_dead)
+function marking.work_after(item, force, text, is_leased, is_dead)
   local one = work.read(text)
   local is_news = is_leased and (tonumber(one.claimed) < item.last or force > 0)
   -- An entry adopted from a dead worker may be older than what was marked before it.
@@ -61,45 +65,15 @@ local function has_moved(item, channel)
 end
 
 -- Counts a channel that shows units of what is sold out.
-local function count_showing(showing, index, item, quantity, paused)
+function marking.count_showing(showing, index, item, quantity, paused)
   if item.sold_out_ms > 0 and quantity > 0 and not paused then showing[index] = (showing[index] or 0) + 1 end
 end
 
--- The common case, in as few steps as it takes: nothing parked, dead, forced or moved by the channel itself.
-local function mark_plain(keys, channel, items, known, now_text, showing)
-  local dirty_add, first_add, due_add, work_set, marked = {}, {}, {}, {}, 0
-  for index = 1, #items do
-    local item, text, sync = items[index], known.work[index], known.sync[index]
-    if (tonumber(string.match(sync or '', '^%d+')) or 0) < item.last then
-      marked = marked + 1
-      dirty_add[2 * marked - 1], dirty_add[2 * marked] = item.changed_text, item.sku
-      if is_leased(text) then
-        local after = work_after(item, 0, text, true, false)
-        if after then push(work_set, item.sku, after) end
-      elseif item.available <= channel.urgent_at then
-        push(first_add, '0', item.sku)
-      else
-        push(due_add, now_text, item.sku)
-      end
-    end
-    if item.sold_out_ms > 0 and sync then
-      local _, quantity, paused = work.confirmed(sync)
-      count_showing(showing, index, item, quantity, paused)
-    end
-  end
-  write('ZADD', keys.dirty, dirty_add, 'LT')
-  write('HSET', keys.work, work_set)
-  write('ZADD', keys.due, due_add, 'NX')
-  write('ZADD', keys.due, first_add)
-  return marked
-end
-
 -- Marks the items on one channel; answers how many, and adds to showing[index] when the channel shows units of that item.
-function marking.mark(keys, channel, items, known, now, now_text, showing)
-  if known.is_plain then return mark_plain(keys, channel, items, known, now_text, showing) end
+function marking.mark(keys, channel, items, known, now, showing)
   local due_add, dirty_add, work_set, sync_set, marked = {}, {}, {}, {}, 0
   for index, item in ipairs(items) do
-    local due, lease, dead = tonumber(known.due[index] or nil), is_leased(known.work[index]), tonumber(known.dead[index] or nil)
+    local due, lease, dead = tonumber(known.due[index] or nil), marking.is_leased(known.work[index]), tonumber(known.dead[index] or nil)
     local version, quantity, paused = work.confirmed(known.sync[index])
     local left = math.max(quantity + item.delta, 0)
     local is_idle = not due and not lease and not dead and not known.work[index]
@@ -107,25 +81,25 @@ function marking.mark(keys, channel, items, known, now, now_text, showing)
     -- Who moved its number by itself shows nobody knows what, even when a claim ran ahead of this and confirmed it.
     local force = known.is_mover and has_moved(item, channel) and 2 or item.force
     if knows and (left > item.pause_at or paused) then
-      push(sync_set, item.sku, item.last .. ' ' .. left .. ' ' .. (paused and '1' or '0') .. ' ' .. now)
+      marking.push(sync_set, item.sku, item.last .. ' ' .. left .. ' ' .. (paused and '1' or '0') .. ' ' .. now)
       quantity = left
     elseif version < item.last or force > 0 then
       marked = marked + 1
       local oldest_ms = item.changed_ms
       if lease or dead or force == 2 then
-        local text, since = work_after(item, force, known.work[index], lease, dead)
-        if text then push(work_set, item.sku, text) end
+        local text, since = marking.work_after(item, force, known.work[index], lease, dead)
+        if text then marking.push(work_set, item.sku, text) end
         if since and since > 0 then oldest_ms = math.min(oldest_ms, since) end
       end
-      push(dirty_add, oldest_ms, item.sku)
+      marking.push(dirty_add, oldest_ms, item.sku)
       local score = not lease and due_at(item, channel, due, dead, now)
-      if score then push(due_add, score, item.sku) end
+      if score then marking.push(due_add, score, item.sku) end
     end
-    count_showing(showing, index, item, quantity, paused)
+    marking.count_showing(showing, index, item, quantity, paused)
   end
-  write('HSET', keys.sync, sync_set)
-  write('ZADD', keys.dirty, dirty_add, 'LT')
-  write('HSET', keys.work, work_set)
-  write('ZADD', keys.due, due_add)
+  marking.write('HSET', keys.sync, sync_set)
+  marking.write('ZADD', keys.dirty, dirty_add, 'LT')
+  marking.write('HSET', keys.work, work_set)
+  marking.write('ZADD', keys.due, due_add)
   return marked
 end

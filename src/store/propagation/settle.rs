@@ -129,7 +129,9 @@ impl Store {
         match &reply[..] {
             [word, rest @ ..] if word == "settled" && rest.len() == settlements.len() * NUMBERS => {
                 let answers = rest.chunks_exact(NUMBERS);
-                answers.map(|numbers| settled(numbers).ok_or_else(|| corrupt(&SETTLE_SCRIPT, &reply))).collect()
+                answers
+                    .map(|numbers| settled(numbers).ok_or_else(|| corrupt(&SETTLE_SCRIPT, &reply)))
+                    .collect()
             }
             _ => Err(corrupt(&SETTLE_SCRIPT, &reply)),
         }
