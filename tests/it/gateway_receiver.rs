@@ -39,6 +39,7 @@ pub(crate) enum Mode {
 pub(crate) struct Heard {
     pub(crate) sku: String,
     pub(crate) quantity: i64,
+    pub(crate) paused: bool,
     pub(crate) version: i64,
 }
 
@@ -49,6 +50,8 @@ struct Seen {
     calls: usize,
     /// Why calls were not believed.
     doubts: Vec<String>,
+    /// SKUs it does not know: a call with one of them is refused with 400, and nothing of it taken.
+    unknown: Vec<String>,
 }
 
 /// A running receiver.
@@ -86,6 +89,11 @@ impl Receiver {
 
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// Refuses every call with this SKU in it, whatever the mode.
+    pub(crate) fn knows_nothing_of(&self, sku: &str) {
+        self.seen.lock().unwrap().unknown.push(sku.to_owned());
     }
 
     /// All numbers taken so far, in order.
@@ -144,7 +152,11 @@ async fn receive(
     }
     match believed(&headers, &body) {
         Ok(heard) => {
-            seen.lock().unwrap().heard.extend(heard);
+            let mut seen = seen.lock().unwrap();
+            if heard.iter().any(|one| seen.unknown.contains(&one.sku)) {
+                return (StatusCode::BAD_REQUEST, "no such thing here");
+            }
+            seen.heard.extend(heard);
             (StatusCode::OK, "")
         }
         Err(doubt) => {
@@ -185,6 +197,7 @@ fn change(event: &serde_json::Value) -> Option<Heard> {
     Some(Heard {
         sku: data["sku"].as_str()?.to_owned(),
         quantity: data["quantity"].as_i64()?,
+        paused: data["paused"].as_bool()?,
         version: data["version"].as_i64()?,
     })
 }

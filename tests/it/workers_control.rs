@@ -77,19 +77,17 @@ async fn a_dead_channel_gets_one_probe_at_a_time_and_is_told_everything_once_it_
     assert_eq!(scripted.most_under_way(), 1, "one probe at a time");
 
     // Only calls use up attempts: nobody else's were touched.
-    let mut attempts = 0;
-    let called = loop {
+    let (attempts, called) = eventually("a moment between two probes", SOON, async || {
         let before = scripted.count();
-        attempts = 0;
+        let mut attempts = 0;
         for sku in skus.iter().map(String::as_str).chain(["later"]) {
             attempts += usize::try_from(state(&shop, name, sku).await.attempts).unwrap();
         }
-        let is_still = scripted.calls().iter().all(|call| call.ended_ms.is_some());
-        if is_still && scripted.count() == before && attempts >= before {
-            break before;
-        }
-        assert!(open_since.elapsed() < SOON, "{attempts} attempts of {before} calls");
-    };
+        let is_quiet =
+            scripted.count() == before && scripted.calls().iter().all(|call| call.ended_ms.is_some());
+        (is_quiet && attempts >= before).then_some((attempts, before))
+    })
+    .await;
     assert_eq!(attempts, called);
 
     lives.store(true, Ordering::SeqCst);
