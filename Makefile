@@ -1,7 +1,7 @@
 # The one door: people and the build machine come in by the same recipes.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test lint bench bench-channels
+.PHONY: help run demo test soak lint bench bench-channels
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := $(TARGET_DIR)/tools
@@ -22,6 +22,10 @@ demo: ## Shows a flash sale against four channels, and checks every number
 test: ## Runs all tests, on real redis-server processes
 	@scripts/install.sh cargo cc redis-server
 	cargo test --locked
+
+soak: ## Kills a worker every second for a minute, under load, and checks every number
+	@scripts/install.sh cargo cc redis-server
+	STOCKGATE_SOAK_SECONDS=$(or $(STOCKGATE_SOAK_SECONDS),60) cargo test --locked --test it gateway_kill -- --nocapture
 
 # Advisories are left out: their database is a git clone of a repository that not every build machine can reach.
 # Where it can: $(TOOLS)/bin/cargo-deny check advisories

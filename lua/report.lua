@@ -39,7 +39,10 @@ local terms = {
 }
 local ctl, was = control.read(ctl_key)
 
-if rate > 0 and unused > 0 then bucket.give_back(ctl, now, unused, rate, burst) end
+if rate > 0 and unused > 0 then
+  bucket.refill(ctl, now, rate, burst)
+  bucket.give_back(ctl, unused)
+end
 if throttled_ms >= 0 then bucket.throttle(ctl, now, throttled_ms) end
 
 if probe ~= '' and probe == ctl.probe then

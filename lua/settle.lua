@@ -25,7 +25,7 @@
 --   moved, with the same words     it was confirmed, and has changed since: due again
 --   parked <due ms>                it failed, or was handed back, and waits for its next attempt
 --   buried <lag ms>                a dead letter from now on
---   lost                           the lease is no longer ours: nothing was written
+--   lost                           the lease is no longer ours, or the item was there before: nothing was written
 -- Emits   nothing
 -- Cost    O(items × log due)
 local due_key, lease_key, dirty_key, work_key, sync_key, dead_key, stock_key, sold_out_key = unpack(KEYS)
@@ -53,24 +53,30 @@ local texts = server.call('HMGET', work_key, unpack(skus))
 server.call('ZCARD', due_key)
 server.call('ZCARD', lease_key)
 local run = {
-  now = now, urgent_at = urgent_at, attempts_max = attempts_max, age_max_ms = age_max_ms, sold_out_key = sold_out_key,
+  settled = {}, now = now, urgent_at = urgent_at, attempts_max = attempts_max, age_max_ms = age_max_ms, sold_out_key = sold_out_key,
   sync = server.call('HMGET', sync_key, unpack(skus)), levels = server.call('HMGET', stock_key, unpack(skus)),
   dirty = server.call('ZMSCORE', dirty_key, unpack(skus)),
   dead = server.call('ZCARD', dead_key) > 0 and server.call('ZMSCORE', dead_key, unpack(skus)) or {},
 }
+-- Only a metric: fan_out complains when its key is wrong, and here it keeps nothing from being confirmed.
+local is_fine, noted = pcall(server.call, 'HLEN', sold_out_key)
+run.counts_sold_out = is_fine and noted > 0
 local out = settling.new()
 
 local reply = { 'settled' }
 for index, item in ipairs(items) do
   local one = work.read(texts[index])
-  if one.token ~= token then
+  if one.token ~= token or run.settled[item.sku] then
     reply[#reply + 1] = 'lost'
   else
+    run.settled[item.sku] = true
     out.released[#out.released + 1] = item.sku
     if item.outcome == 'applied' then
       reply[#reply + 1] = verdict.confirm(run, out, index, item, one)
     elseif item.outcome == 'returned' then
       one.sure = one.sure ~= '2' and item.sure or '0'
+      -- Nothing was tried yet: its age does not begin.
+      if one.attempts == '0' and one.error == '' then one.first_ms = '0' end
       settling.park(out, item.sku, one, now)
       reply[#reply + 1] = 'parked ' .. now
     else

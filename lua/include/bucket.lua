@@ -20,7 +20,6 @@ function bucket.refill(ctl, now, rate, burst)
   local gained = math.max(now - ctl.refilled, 0) * math.max(math.floor(rate * pace / 1000), 1)
   ctl.tokens = math.min(ctl.tokens + gained, full)
   ctl.refilled = math.max(ctl.refilled, now)
-  return full
 end
 
 -- After a refill: takes what is there of the wanted calls; with none, answers how long until the next, ms.
@@ -32,10 +31,9 @@ function bucket.take(ctl, now, wanted, rate)
   return 0, math.max(math.ceil((CALL - ctl.tokens) / gain), 1)
 end
 
--- Calls that were granted and not made.
-function bucket.give_back(ctl, now, calls, rate, burst)
-  local full = bucket.refill(ctl, now, rate, burst)
-  ctl.tokens = math.min(ctl.tokens + calls * CALL, full)
+-- Calls that were granted and not made; what is more than a burst goes with the next refill.
+function bucket.give_back(ctl, calls)
+  ctl.tokens = ctl.tokens + calls * CALL
 end
 
 -- The server said "too many": nobody goes for so long, then at half the pace. Calls that were on their way when it said so do

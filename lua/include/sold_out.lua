@@ -1,5 +1,12 @@
 -- From sold out to the last channel that shows no unit any more, per SKU: "<since, ms> <channels that still show units>".
+-- A paused listing shows none.
 local sold_out = {}
+
+-- What is noted of these SKUs; nil when there is nothing to note or to forget.
+function sold_out.read(key, skus, any_sold_out)
+  if server.call('HLEN', key) == 0 and not any_sold_out then return nil end
+  return server.call('HMGET', key, unpack(skus))
+end
 
 -- After fan_out: remembers what is sold out and still shown, forgets what is back or shown nowhere.
 function sold_out.note(key, items, known, showing)
@@ -19,10 +26,12 @@ function sold_out.note(key, items, known, showing)
   if #gone > 0 then redis.call('HDEL', key, unpack(gone)) end
 end
 
--- One channel less shows the SKU: its text from now on, or, for the last one, nothing and since when it was sold out.
-function sold_out.one_less(text)
+-- A channel shows units of the SKU from now on, or no longer: its text, or, after the last one, nothing and since when it was
+-- sold out. One that was never told may hear of units when they are gone already.
+function sold_out.told(text, shows)
   local since, left = string.match(text or '', '^(%d+) (%d+)$')
   if not since then return nil, nil end
-  if tonumber(left) > 1 then return since .. ' ' .. tonumber(left) - 1, nil end
+  left = tonumber(left) + (shows and 1 or -1)
+  if left > 0 then return since .. ' ' .. left, nil end
   return nil, tonumber(since)
 end

@@ -9,19 +9,20 @@ local function current(run, index)
   return tonumber(on_hand) - tonumber(held), tonumber(version), tonumber(updated_ms)
 end
 
-local function note_sold_out(run, out, sku)
-  local text, since_ms = sold_out.one_less(server.call('HGET', run.sold_out_key, sku) or nil)
+local function note_sold_out(run, out, sku, shows)
+  local text, since_ms = sold_out.told(server.call('HGET', run.sold_out_key, sku) or nil, shows)
   if text then settling.pair(out.sold_out_set, sku, text) end
   if since_ms then out.sold_out_gone[#out.sold_out_gone + 1] = sku end
   return since_ms and math.max(run.now - since_ms, 0) or -1
 end
 
 function verdict.confirm(run, out, index, item, one)
-  local before, quantity = work.confirmed(run.sync[index])
+  local before, quantity, paused = work.confirmed(run.sync[index])
   local is_dead, sold_out_ms = run.dead[index], -1
   if item.version >= before then
     settling.pair(out.sync_set, item.sku, item.version .. ' ' .. item.quantity .. ' ' .. item.paused .. ' ' .. run.now)
-    if item.quantity <= 0 and quantity > 0 then sold_out_ms = note_sold_out(run, out, item.sku) end
+    local showed, shows = quantity > 0 and not paused, item.quantity > 0 and item.paused ~= '1'
+    if run.counts_sold_out and showed ~= shows then sold_out_ms = note_sold_out(run, out, item.sku, shows) end
   end
   if is_dead then out.superseded[#out.superseded + 1] = item.sku end
   local told = ' ' .. math.max(run.now - (tonumber(run.dirty[index]) or run.now), 0) .. ' ' .. math.max(item.version - before, 0)
@@ -49,6 +50,7 @@ function verdict.fail(run, out, index, item, one)
     settling.bury(out, item.sku, one, run.now, since_ms)
     return 'buried ' .. math.max(run.now - since_ms, 0)
   end
-  settling.park(out, item.sku, one, run.now + item.delay_ms)
-  return 'parked ' .. run.now + item.delay_ms
+  local due_ms = math.min(run.now + item.delay_ms, work.LATER - 1)
+  settling.park(out, item.sku, one, due_ms)
+  return 'parked ' .. due_ms
 end

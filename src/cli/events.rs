@@ -137,7 +137,9 @@ impl EventRow {
     /// What happened, in one line.
     pub(super) fn headline(&self) -> String {
         let Self { kind, on_hand_delta, held_delta, channel, .. } = self;
-        let by = if channel.is_empty() { String::new() } else { format!(" by {channel}") };
+        let of_letter = [EventKind::Replayed, EventKind::Discarded].map(kind_word).contains(kind);
+        let word = if of_letter { "for" } else { "by" };
+        let by = if channel.is_empty() { String::new() } else { format!(" {word} {channel}") };
         format!("{kind} (on hand {on_hand_delta:+}, held {held_delta:+}){by}")
     }
 
@@ -201,6 +203,8 @@ fn kind_word(kind: EventKind) -> &'static str {
         EventKind::Set => "set",
         EventKind::Refused => "refused",
         EventKind::Repaired => "repaired",
+        EventKind::Replayed => "replayed",
+        EventKind::Discarded => "discarded",
     }
 }
 

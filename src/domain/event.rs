@@ -69,11 +69,15 @@ pub enum EventKind {
     Refused,
     /// A broken counter was rebuilt from holds and events.
     Repaired,
+    /// A dead letter was made due again; zero deltas, no new version.
+    Replayed,
+    /// A dead letter was dropped; zero deltas, no new version.
+    Discarded,
 }
 
 impl EventKind {
     /// Every kind with the letter that stands for it in the stream (`lua/README.md`).
-    pub const LETTERS: [(Self, char); 11] = [
+    pub const LETTERS: [(Self, char); 13] = [
         (Self::Decremented, 'd'),
         (Self::Reserved, 'r'),
         (Self::Committed, 'c'),
@@ -85,6 +89,8 @@ impl EventKind {
         (Self::Set, 's'),
         (Self::Refused, 'f'),
         (Self::Repaired, 'p'),
+        (Self::Replayed, 'y'),
+        (Self::Discarded, 'z'),
     ];
 
     /// The kind a letter stands for.
@@ -99,7 +105,12 @@ impl EventKind {
 
     /// Whether a channel may have to show another number after it.
     pub fn concerns_channels(self) -> bool {
-        self != Self::Extended
+        !matches!(self, Self::Extended | Self::Replayed | Self::Discarded)
+    }
+
+    /// Whether its SKU has a new version after it; the others tell of a SKU that stays as it is.
+    pub fn makes_version(self) -> bool {
+        self.concerns_channels() && self != Self::Refused
     }
 
     /// In lower case, as logs and tables show it.
@@ -116,6 +127,8 @@ impl EventKind {
             Self::Set => "set",
             Self::Refused => "refused",
             Self::Repaired => "repaired",
+            Self::Replayed => "replayed",
+            Self::Discarded => "discarded",
         }
     }
 }
@@ -192,6 +205,16 @@ mod tests {
     fn every_letter_is_its_own() {
         for (kind, letter) in EventKind::LETTERS {
             assert_eq!(EventKind::from_letter(letter), Some(kind));
+        }
+    }
+
+    #[test]
+    fn what_operators_do_to_letters_is_no_news_to_channels() {
+        use EventKind::{Discarded, Extended, Refused, Replayed};
+        for (kind, _) in EventKind::LETTERS {
+            let is_quiet = [Extended, Replayed, Discarded].contains(&kind);
+            assert_eq!(kind.concerns_channels(), !is_quiet, "{kind:?}");
+            assert_eq!(kind.makes_version(), !is_quiet && kind != Refused, "{kind:?}");
         }
     }
 }

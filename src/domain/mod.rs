@@ -9,6 +9,7 @@ mod hold;
 mod ids;
 mod lines;
 mod mutation;
+mod operator;
 mod publish;
 mod retry;
 mod rules;
@@ -24,6 +25,7 @@ pub use lines::{LINES_MAX, Line, LineProblem, Lines, SkuQuantity};
 pub use mutation::{
     Action, Answer, Applied, LineResult, Mutation, Refusal, Rpc, Shortage, Versions, WhenExpired,
 };
+pub use operator::{DISCARDED, Operator};
 pub use publish::{DesiredState, PublishPolicy};
 pub use retry::Backoff;
 pub use rules::{ChannelRules, Patience};

@@ -1,16 +1,23 @@
-//! ChannelService: how far behind channels are, and why.
+//! ChannelService: how far behind channels are, and why; and the operator's hand on them.
+
+mod explanation;
+mod letters;
+mod standing;
+mod streams;
 
 use tonic::{Request, Response, Status};
 
 use crate::{
     domain::{ChannelId, PublishPolicy, Refusal},
     proto::{self, channel_service_server::ChannelService},
-    store::{Store, StoredLevel, SyncState},
+    store::{DeadRemedy, Store, StoredLevel},
 };
 
 use super::{
-    convert::{self, Problem},
+    convert::{self, Problem, RemedyQuery},
+    decide::caller,
     stock::broken,
+    token::{Purpose, open_dead, seal_dead},
 };
 
 /// What is to be told of a configured channel.
@@ -30,6 +37,48 @@ pub(super) struct ChannelServer {
     pub(super) channels: Vec<ChannelInfo>,
 }
 
+impl ChannelServer {
+    /// A configured channel.
+    fn info(&self, channel: &ChannelId) -> Result<&ChannelInfo, Problem> {
+        self.channels
+            .iter()
+            .find(|info| info.id == *channel)
+            .ok_or_else(|| convert::unknown_channel(channel, self.channels.iter().map(|info| &info.id)))
+    }
+
+    /// One that is named must be configured.
+    fn check(&self, channel: Option<&ChannelId>) -> Result<(), Problem> {
+        channel.map_or(Ok(()), |channel| self.info(channel).map(drop))
+    }
+
+    /// Replays or discards what the query asks for; answers how many were found and treated, some of them, and where to go on.
+    async fn treat(
+        &self,
+        remedy: DeadRemedy,
+        query: RemedyQuery,
+    ) -> Result<(i64, i64, Vec<proto::DeadLetter>, String), Problem> {
+        let RemedyQuery { mut scope, page_token, operator } = query;
+        self.check(scope.channel.as_ref())?;
+        let token = open_dead("page_token", Purpose::Remedy, &page_token)?;
+        self.check(token.position.as_ref().map(|position| &position.channel))?;
+        // What dies again by this call's own doing is not treated by the next: that would never end.
+        let until_ms = match token.until_ms {
+            Some(until_ms) => until_ms,
+            None => self.store.now_ms().await? + 1,
+        };
+        scope.until_ms = Some(until_ms);
+        let position = token.position.as_ref();
+        let done = self.store.treat_dead_letters(remedy, &scope, position, operator.as_ref()).await?;
+        if let Some(operator) = &operator {
+            letters::log(remedy, &scope, operator, &done);
+        }
+        let sample = done.sample.iter().map(|letter| letters::message(letter, &self.channels)).collect();
+        let next =
+            done.next.map(|next| seal_dead(Purpose::Remedy, &next, Some(until_ms))).unwrap_or_default();
+        Ok((standing::count(done.matched), standing::count(done.treated), sample, next))
+    }
+}
+
 #[tonic::async_trait]
 impl ChannelService for ChannelServer {
     async fn list_channels(
@@ -40,16 +89,8 @@ impl ChannelService for ChannelServer {
         let mut channels = Vec::with_capacity(self.channels.len());
         for info in &self.channels {
             let counts = self.store.channel_counts(&info.id).await.map_err(Problem::from)?;
-            let lag_ms = counts.oldest_unconfirmed_ms.map_or(0, |oldest| (now_ms - oldest).max(0));
-            channels.push(proto::ChannelStatus {
-                channel: info.id.to_string(),
-                kind: info.kind.to_owned(),
-                sync_lag: Some(span(lag_ms)),
-                oldest_unconfirmed_time: counts.oldest_unconfirmed_ms.map(convert::timestamp),
-                due_count: count(counts.due),
-                leased_count: count(counts.leased),
-                retrying_count: count(counts.retrying),
-            });
+            let dead = self.store.dead_counts(&info.id).await.map_err(Problem::from)?.iter().sum();
+            channels.push(standing::of_channel(info, &counts, dead, now_ms));
         }
         Ok(Response::new(proto::ListChannelsResponse { channels }))
     }
@@ -67,42 +108,98 @@ impl ChannelService for ChannelServer {
                 return Err(Problem::refused(&Refusal::UnknownSku(vec![sku]), false).into());
             }
         };
+        let now_ms = self.store.now_ms().await.map_err(Problem::from)?;
         let mut channels = Vec::with_capacity(self.channels.len());
         for info in &self.channels {
             let state = self.store.sync_state(&info.id, &sku).await.map_err(Problem::from)?;
-            channels.push(sync_status(info, &state, level.version, level.available()));
+            channels.push(standing::of_sku(info, &state, &level, now_ms));
         }
         let (version, available) = (level.version, level.available());
         Ok(Response::new(proto::GetSyncStatusResponse { version, available, channels }))
     }
-}
 
-fn sync_status(info: &ChannelInfo, state: &SyncState, version: i64, available: i64) -> proto::SyncStatus {
-    let told = state.confirmed_version > 0;
-    let wanted_quantity = info.policy.published(available);
-    let is_newest = state.confirmed_version >= version && state.confirmed_quantity == wanted_quantity;
-    // What is sold out is due ahead of everything, at 0: since its oldest change.
-    let due_ms = state.due_ms.map(|due_ms| due_ms.max(state.oldest_unconfirmed_ms.unwrap_or(0)));
-    proto::SyncStatus {
-        channel: info.id.to_string(),
-        confirmed_version: state.confirmed_version,
-        confirmed_quantity: state.confirmed_quantity,
-        confirm_time: told.then(|| convert::timestamp(state.confirmed_ms)),
-        wanted_quantity,
-        in_sync: is_newest && state.oldest_unconfirmed_ms.is_none(),
-        attempts: i64::from(state.attempts),
-        next_attempt_time: due_ms.map(convert::timestamp),
-        last_error: state.last_error.clone(),
-        leased: state.lease_end_ms.is_some(),
-        oldest_unconfirmed_time: state.oldest_unconfirmed_ms.map(convert::timestamp),
+    async fn list_dead_letters(
+        &self,
+        request: Request<proto::ListDeadLettersRequest>,
+    ) -> Result<Response<proto::ListDeadLettersResponse>, Status> {
+        let query = convert::list_dead_letters(request.into_inner())?;
+        self.check(query.scope.channel.as_ref())?;
+        let token = open_dead("page_token", Purpose::DeadLetters, &query.page_token)?;
+        self.check(token.position.as_ref().map(|position| &position.channel))?;
+        let page = self.store.dead_letters(&query.scope, token.position.as_ref(), query.page_size).await;
+        let page = page.map_err(Problem::from)?;
+        Ok(Response::new(proto::ListDeadLettersResponse {
+            dead_letters: page
+                .letters
+                .iter()
+                .map(|letter| letters::message(letter, &self.channels))
+                .collect(),
+            next_page_token: page
+                .next
+                .map(|next| seal_dead(Purpose::DeadLetters, &next, None))
+                .unwrap_or_default(),
+        }))
     }
-}
 
-fn span(ms: i64) -> prost_types::Duration {
-    let nanos = i32::try_from(ms.rem_euclid(1000)).unwrap_or(0) * 1_000_000;
-    prost_types::Duration { seconds: ms.div_euclid(1000), nanos }
-}
+    async fn replay_dead_letters(
+        &self,
+        request: Request<proto::ReplayDeadLettersRequest>,
+    ) -> Result<Response<proto::ReplayDeadLettersResponse>, Status> {
+        let query = convert::replay_dead_letters(request.into_inner(), caller())?;
+        let (matched_count, replayed_count, sample, next_page_token) =
+            self.treat(DeadRemedy::Replay, query).await?;
+        let response =
+            proto::ReplayDeadLettersResponse { matched_count, replayed_count, sample, next_page_token };
+        Ok(Response::new(response))
+    }
 
-fn count(of: u64) -> i64 {
-    i64::try_from(of).unwrap_or(i64::MAX)
+    async fn discard_dead_letters(
+        &self,
+        request: Request<proto::DiscardDeadLettersRequest>,
+    ) -> Result<Response<proto::DiscardDeadLettersResponse>, Status> {
+        let query = convert::discard_dead_letters(request.into_inner(), caller())?;
+        let (matched_count, discarded_count, sample, next_page_token) =
+            self.treat(DeadRemedy::Discard, query).await?;
+        let response =
+            proto::DiscardDeadLettersResponse { matched_count, discarded_count, sample, next_page_token };
+        Ok(Response::new(response))
+    }
+
+    async fn pause_channel(
+        &self,
+        request: Request<proto::PauseChannelRequest>,
+    ) -> Result<Response<proto::PauseChannelResponse>, Status> {
+        let (channel, _operator) = convert::pause_channel(request.into_inner(), caller())?;
+        self.info(&channel)?;
+        Err(Status::unimplemented("channels cannot be paused yet"))
+    }
+
+    async fn resume_channel(
+        &self,
+        request: Request<proto::ResumeChannelRequest>,
+    ) -> Result<Response<proto::ResumeChannelResponse>, Status> {
+        let (channel, _operator) = convert::resume_channel(request.into_inner(), caller())?;
+        self.info(&channel)?;
+        Err(Status::unimplemented("channels cannot be resumed yet"))
+    }
+
+    async fn resync(
+        &self,
+        request: Request<proto::ResyncRequest>,
+    ) -> Result<Response<proto::ResyncResponse>, Status> {
+        let query = convert::resync(request.into_inner(), caller())?;
+        self.check(query.channel.as_ref())?;
+        Err(Status::unimplemented("channels cannot be resynced yet"))
+    }
+
+    async fn get_stream_stats(
+        &self,
+        _request: Request<proto::GetStreamStatsRequest>,
+    ) -> Result<Response<proto::GetStreamStatsResponse>, Status> {
+        let now_ms = self.store.now_ms().await.map_err(Problem::from)?;
+        let all = self.store.stream_stats().await.map_err(Problem::from)?;
+        let streams =
+            all.iter().zip(0..).map(|(stats, partition)| streams::message(partition, stats, now_ms));
+        Ok(Response::new(proto::GetStreamStatsResponse { streams: streams.collect() }))
+    }
 }

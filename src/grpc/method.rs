@@ -31,7 +31,7 @@ const fn reads(path: &'static str) -> Method {
 }
 
 /// Every rpc, the busiest first: the search ends at the first hit.
-pub const METHODS: [Method; 19] = [
+pub const METHODS: [Method; 26] = [
     writes("/stockgate.v1.StockService/Decrement"),
     writes("/stockgate.v1.StockService/Reserve"),
     writes("/stockgate.v1.StockService/Commit"),
@@ -53,6 +53,13 @@ pub const METHODS: [Method; 19] = [
     writes("/stockgate.v1.InventoryService/VerifyStock"),
     reads("/stockgate.v1.ChannelService/ListChannels"),
     reads("/stockgate.v1.ChannelService/GetSyncStatus"),
+    reads("/stockgate.v1.ChannelService/ListDeadLetters"),
+    writes("/stockgate.v1.ChannelService/ReplayDeadLetters"),
+    writes("/stockgate.v1.ChannelService/DiscardDeadLetters"),
+    writes("/stockgate.v1.ChannelService/PauseChannel"),
+    writes("/stockgate.v1.ChannelService/ResumeChannel"),
+    writes("/stockgate.v1.ChannelService/Resync"),
+    reads("/stockgate.v1.ChannelService/GetStreamStats"),
 ];
 
 impl Method {

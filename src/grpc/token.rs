@@ -2,7 +2,10 @@
 
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
-use crate::{domain::EventId, store::WalkPosition};
+use crate::{
+    domain::{ChannelId, EventId, Partition},
+    store::{DeadPosition, WalkPosition},
+};
 
 use super::convert::Problem;
 
@@ -17,6 +20,10 @@ pub(super) enum Purpose {
     Watch,
     /// ListStock.
     Walk,
+    /// ListDeadLetters.
+    DeadLetters,
+    /// ReplayDeadLetters and DiscardDeadLetters.
+    Remedy,
 }
 
 impl Purpose {
@@ -26,6 +33,8 @@ impl Purpose {
             Self::NewestFirst => 'n',
             Self::Watch => 'w',
             Self::Walk => 's',
+            Self::DeadLetters => 'd',
+            Self::Remedy => 'r',
         }
     }
 }
@@ -91,6 +100,49 @@ pub(super) fn open_walk(field: &'static str, token: &str) -> Result<WalkPosition
     position.ok_or_else(|| Problem::invalid(field, "is no token of this call: start over without one"))
 }
 
+/// A place among dead letters.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(super) struct DeadToken {
+    /// None at the beginning.
+    pub(super) position: Option<DeadPosition>,
+    /// Only what died before this ms of the Redis clock.
+    pub(super) until_ms: Option<i64>,
+}
+
+/// The token of a place among dead letters.
+pub(super) fn seal_dead(purpose: Purpose, position: &DeadPosition, until_ms: Option<i64>) -> String {
+    let DeadPosition { channel, partition, passed } = position;
+    let until = until_ms.map_or_else(String::new, |ms| ms.to_string());
+    let (dead_ms, sku) = match passed {
+        Some((dead_ms, sku)) => (dead_ms.to_string(), sku.as_str()),
+        None => Default::default(),
+    };
+    seal(purpose, &format!("{until},{channel},{partition},{dead_ms},{sku}"))
+}
+
+/// The place among dead letters; the beginning when there is no token.
+pub(super) fn open_dead(field: &'static str, purpose: Purpose, token: &str) -> Result<DeadToken, Problem> {
+    if token.is_empty() {
+        return Ok(DeadToken::default());
+    }
+    let text = open(field, purpose, token)?;
+    let parts: Vec<&str> = text.splitn(5, ',').collect();
+    let read = match parts[..] {
+        [until, channel, partition, dead_ms, sku] => (|| {
+            let passed = match dead_ms {
+                "" => None,
+                dead_ms => Some((dead_ms.parse().ok()?, sku.to_owned())),
+            };
+            let channel = ChannelId::parse(channel).ok()?;
+            let position = DeadPosition { channel, partition: Partition(partition.parse().ok()?), passed };
+            let until_ms = if until.is_empty() { None } else { Some(until.parse().ok()?) };
+            Some(DeadToken { position: Some(position), until_ms })
+        })(),
+        _ => None,
+    };
+    read.ok_or_else(|| Problem::invalid(field, "is no token of this call: start over without one"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -105,5 +157,19 @@ mod tests {
         let position = WalkPosition { partition: 3, cursor: 99, after: "A,1".to_owned() };
         assert_eq!(open_walk("t", &seal_walk(position.clone())).expect("opens"), position);
         assert_eq!(open_walk("t", "").expect("opens"), WalkPosition::default());
+    }
+
+    #[test]
+    fn places_among_dead_letters_read_back() {
+        let channel = ChannelId::parse("web").expect("legal");
+        let begun = DeadPosition { channel, partition: Partition(3), passed: None };
+        let amid = DeadPosition { passed: Some((99, "A,1".to_owned())), ..begun.clone() };
+        for (position, until_ms) in [(&begun, None), (&amid, Some(100))] {
+            let token = seal_dead(Purpose::Remedy, position, until_ms);
+            let opened = open_dead("t", Purpose::Remedy, &token).expect("opens");
+            assert_eq!((opened.position.as_ref(), opened.until_ms), (Some(position), until_ms));
+            assert!(open_dead("t", Purpose::DeadLetters, &token).is_err());
+        }
+        assert_eq!(open_dead("t", Purpose::Remedy, "").expect("opens"), DeadToken::default());
     }
 }

@@ -16,7 +16,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::Status;
 
 use crate::{
-    domain::{Event, EventId, EventKind, Partition, Sku},
+    domain::{Event, EventId, Partition, Sku},
     proto,
     store::{EntryId, Store, StoreError, StoredLevel, Tail},
     telemetry,
@@ -202,7 +202,7 @@ impl Watch {
             return false;
         }
         // These make no version: at the version of the count they may be younger than it, and say nothing older.
-        let is_versionless = matches!(event.kind, EventKind::Extended | EventKind::Refused);
+        let is_versionless = !event.kind.makes_version();
         self.told
             .get(&event.sku)
             .is_none_or(|told| event.version > *told || (event.version == *told && is_versionless))

@@ -23,7 +23,7 @@ pub struct Change {
     pub version: i64,
     /// When, in ms of the Redis clock.
     pub at_ms: i64,
-    /// The channel that made this sale and knows of it.
+    /// The channel that asked for it.
     pub source: Option<ChannelId>,
 }
 
@@ -60,11 +60,7 @@ fn read(at_ms: &str, text: &str) -> Option<Vec<Change>> {
         let mut number = || words.next()?.parse::<i64>().ok();
         let (on_hand_delta, held_delta) = (number()?, number()?);
         let (on_hand, held, version) = (number()?, number()?, number()?);
-        let source = if kind.is_known_to_source() {
-            source.get_or_insert_with(|| source_of(cause)).clone()
-        } else {
-            None
-        };
+        let source = source.get_or_insert_with(|| source_of(cause)).clone();
         changes.push(Change {
             kind,
             sku,

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::domain::{
-    Action, Cause, HoldId, Lines, Mutation, Partition, Partitions, SetCondition, Sku, SkuQuantity,
-    WhenExpired,
+    Action, Cause, ChannelId, HoldId, Lines, Mutation, Operator, Partition, Partitions, SetCondition, Sku,
+    SkuQuantity, WhenExpired,
 };
 
 /// One operation: its arguments packed end to end, and what the committer must know of it.
@@ -136,6 +136,20 @@ fn cause_text(cause: &Cause, hold: Option<&HoldId>) -> Vec<u8> {
         reason: cause.reason.as_str(),
         actor: cause.actor.as_str(),
         hold: hold.map(HoldId::as_str),
+    };
+    serde_json::to_vec(&text).expect("a struct of strings is always JSON")
+}
+
+/// The cause of what an operator does to a channel: no request has a key there.
+pub(super) fn operator_cause(channel: &ChannelId, operator: &Operator) -> Vec<u8> {
+    let text = CauseText {
+        key: "",
+        client: operator.client.as_str(),
+        channel: Some(channel.as_str()),
+        order_ref: "",
+        reason: operator.reason.as_str(),
+        actor: operator.actor.as_str(),
+        hold: None,
     };
     serde_json::to_vec(&text).expect("a struct of strings is always JSON")
 }

@@ -7,10 +7,11 @@ use super::{Store, StoreError, StoredLevel};
 /// SKUs one page looks at.
 const PAGE: isize = 1000;
 
-/// How far the walk over the unconfirmed SKUs of a channel has come.
+/// How far the walk over the unconfirmed SKUs of a channel has come: in each partition those on their way, then dead letters.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct ExposurePlace {
     partition: u16,
+    is_among_dead: bool,
     rank: isize,
 }
 
@@ -48,42 +49,78 @@ impl Store {
         Ok(false)
     }
 
-    /// Of the next 1,000 SKUs a channel has not confirmed: units it shows beyond what it should show now; and where to go on, None
-    /// at the end. A paused listing shows none.
+    /// Of the next 1,000 SKUs a channel has not confirmed, and the next 1,000 dead letters after the last of them: units it shows
+    /// beyond what it should show now; and where to go on, None at the end. A paused listing shows none.
     pub async fn exposure_page(
         &self,
         channel: &ChannelId,
         policy: &PublishPolicy,
         from: ExposurePlace,
     ) -> Result<(i64, Option<ExposurePlace>), StoreError> {
-        let partition = Partition(from.partition);
-        let of = self.inner.keys.channel(partition, channel);
-        let mut range = redis::cmd("ZRANGE");
-        range.arg(&of.dirty).arg(from.rank).arg(from.rank + PAGE - 1);
-        let names: Vec<String> = self.query(&range).await?;
-        let skus: Vec<Sku> = names.iter().filter_map(|name| Sku::parse(name).ok()).collect();
-        let mut units = 0;
-        if !skus.is_empty() {
-            let mut read = redis::cmd("HMGET");
-            read.arg(&of.sync);
-            for sku in &skus {
-                read.arg(sku.as_str());
+        let of = self.inner.keys.channel(Partition(from.partition), channel);
+        let (mut units, mut place) = (0, from);
+        if !place.is_among_dead {
+            let names = self.page(&of.dirty, place.rank).await?;
+            units += self.units_exposed(&of.sync, policy, &skus(&names)).await?;
+            if is_full(&names) {
+                return Ok((units, Some(ExposurePlace { rank: place.rank + PAGE, ..place })));
             }
-            let shown: Vec<Option<String>> = self.query(&read).await?;
-            let levels = self.levels(&skus).await?;
-            for (shown, level) in shown.iter().zip(levels) {
-                if let (Some(shown), StoredLevel::Known { level, .. }) = (shown, level) {
-                    units += (quantity_offered(shown) - policy.published(level.available())).max(0);
-                }
+            place = ExposurePlace { is_among_dead: true, rank: 0, ..place };
+        }
+        let names = self.page(&of.dead, place.rank).await?;
+        let dead = self.not_in(&of.dirty, skus(&names)).await?;
+        units += self.units_exposed(&of.sync, policy, &dead).await?;
+        if is_full(&names) {
+            return Ok((units, Some(ExposurePlace { rank: place.rank + PAGE, ..place })));
+        }
+        let partition = place.partition + 1;
+        let has_more = partition < self.partitions().count();
+        Ok((units, has_more.then(|| ExposurePlace { partition, ..ExposurePlace::default() })))
+    }
+
+    async fn page(&self, key: &str, rank: isize) -> Result<Vec<String>, StoreError> {
+        self.query(redis::cmd("ZRANGE").arg(key).arg(rank).arg(rank + PAGE - 1)).await
+    }
+
+    /// A dead letter that is tried once more is met among those on their way.
+    async fn not_in(&self, dirty: &str, mut skus: Vec<Sku>) -> Result<Vec<Sku>, StoreError> {
+        if skus.is_empty() {
+            return Ok(skus);
+        }
+        let mut read = redis::cmd("ZMSCORE");
+        read.arg(dirty);
+        for sku in &skus {
+            read.arg(sku.as_str());
+        }
+        let scores: Vec<Option<f64>> = self.query(&read).await?;
+        let mut scores = scores.into_iter();
+        skus.retain(|_| scores.next().flatten().is_none());
+        Ok(skus)
+    }
+
+    async fn units_exposed(
+        &self,
+        sync: &str,
+        policy: &PublishPolicy,
+        skus: &[Sku],
+    ) -> Result<i64, StoreError> {
+        if skus.is_empty() {
+            return Ok(0);
+        }
+        let mut read = redis::cmd("HMGET");
+        read.arg(sync);
+        for sku in skus {
+            read.arg(sku.as_str());
+        }
+        let shown: Vec<Option<String>> = self.query(&read).await?;
+        let levels = self.levels(skus).await?;
+        let mut units = 0;
+        for (shown, level) in shown.iter().zip(levels) {
+            if let (Some(shown), StoredLevel::Known { level, .. }) = (shown, level) {
+                units += (quantity_offered(shown) - policy.published(level.available())).max(0);
             }
         }
-        let is_full = names.len() == usize::try_from(PAGE).unwrap_or(usize::MAX);
-        let next = match (is_full, from.partition + 1 < self.partitions().count()) {
-            (true, _) => Some(ExposurePlace { rank: from.rank + PAGE, ..from }),
-            (false, true) => Some(ExposurePlace { partition: from.partition + 1, rank: 0 }),
-            (false, false) => None,
-        };
-        Ok((units, next))
+        Ok(units)
     }
 
     /// Notes that a channel is late; true for the one worker that notes it first.
@@ -100,6 +137,14 @@ impl Store {
         forget.arg(self.inner.keys.control(channel)).arg(lateness.field());
         Ok(self.query::<i64>(&forget).await? > 0)
     }
+}
+
+fn skus(names: &[String]) -> Vec<Sku> {
+    names.iter().filter_map(|name| Sku::parse(name).ok()).collect()
+}
+
+fn is_full(names: &[String]) -> bool {
+    names.len() == usize::try_from(PAGE).unwrap_or(usize::MAX)
 }
 
 /// Reads `<version> <quantity> <paused> <ms>`; a text that is no such thing offers nothing.

@@ -10,7 +10,8 @@ use super::{EntryId, Store, StoreError, propagation::GROUP, scripts};
 const TEXT_BYTES_MAX: usize = 4096;
 
 impl Store {
-    /// Sets an entry aside: its text is kept under its id, and it is acknowledged. Repeating it is harmless.
+    /// Sets an entry aside: its text is kept under its id, and it is acknowledged. Repeating it is harmless, even after the
+    /// stream was trimmed.
     pub async fn quarantine(&self, partition: Partition, entry: EntryId) -> Result<(), StoreError> {
         let events = self.inner.keys.events(partition);
         let mut range = redis::cmd("XRANGE");
@@ -20,7 +21,7 @@ impl Store {
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
         let mut pipeline = redis::pipe();
         pipeline.atomic();
-        pipeline.hset(self.inner.keys.poison(partition), entry.to_string(), text).ignore();
+        pipeline.hset_nx(self.inner.keys.poison(partition), entry.to_string(), text).ignore();
         pipeline.cmd("XACK").arg(&events).arg(GROUP).arg(entry.to_string()).ignore();
         self.query_pipeline(&pipeline).await
     }

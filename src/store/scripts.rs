@@ -116,6 +116,7 @@ const MARKING: &str = include_lua!("include/work", "include/marking", "include/s
 const SETTLING: &str =
     include_lua!("include/work", "include/settling", "include/sold_out", "include/verdict");
 const CONTROL: &str = include_lua!("include/control", "include/breaker", "include/bucket");
+const LETTERS: &str = include_lua!("include/work", "include/letters");
 
 /// Applies a vector of operations.
 pub(super) static TRANSACT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new("transact", TRANSACT));
@@ -144,8 +145,20 @@ pub(super) static PERMIT_SCRIPT: LazyLock<Script> =
 pub(super) static REPORT_SCRIPT: LazyLock<Script> =
     LazyLock::new(|| Script::new("report", &with_parts(include_lua!("report"), CONTROL)));
 
+/// Reads dead letters.
+pub(super) static DEAD_LETTERS_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("dead_letters", &with_parts(include_lua!("dead_letters"), "")));
+
+/// Makes dead letters due again.
+pub(super) static REPLAY_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("replay", &with_parts(include_lua!("replay"), LETTERS)));
+
+/// Drops dead letters.
+pub(super) static DISCARD_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("discard", &with_parts(include_lua!("discard"), LETTERS)));
+
 /// All scripts, to be loaded at start and walked through by tests.
-pub(super) fn all() -> [&'static Script; 7] {
+pub(super) fn all() -> [&'static Script; 10] {
     [
         &TRANSACT_SCRIPT,
         &TRANSACT_GIVING_SCRIPT,
@@ -154,6 +167,9 @@ pub(super) fn all() -> [&'static Script; 7] {
         &SETTLE_SCRIPT,
         &PERMIT_SCRIPT,
         &REPORT_SCRIPT,
+        &DEAD_LETTERS_SCRIPT,
+        &REPLAY_SCRIPT,
+        &DISCARD_SCRIPT,
     ]
 }
 

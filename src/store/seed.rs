@@ -77,6 +77,8 @@ impl Store {
         let (told, asked, walked): (Option<String>, Option<u64>, Option<u64>) = self.query(&command).await?;
         let (asked, walked) = (asked.unwrap_or(0), walked.unwrap_or(0));
         let cause = match (told.as_deref(), fingerprint) {
+            // Also of one never told: of what it has confirmed meanwhile it is told again.
+            (None, _) if asked > walked => SeedingCause::Resync,
             (None, _) => SeedingCause::New,
             (Some(""), _) => SeedingCause::Outdated,
             (Some(told), Some(now)) if address(told) != address(now) => SeedingCause::Outdated,

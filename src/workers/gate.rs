@@ -51,7 +51,6 @@ pub enum Pass {
 #[must_use = "report it, or give it back"]
 pub struct Ticket {
     turns: u64,
-    grant: u64,
     probe: Option<String>,
 }
 
@@ -79,7 +78,7 @@ pub struct Gate {
     state: Mutex<State>,
     /// Held while Redis is asked: many calls at once ask once.
     asking: tokio::sync::Mutex<Shutting>,
-    /// How often Redis was asked; names the grants.
+    /// How often Redis was asked.
     asked: AtomicU64,
 }
 
@@ -91,7 +90,6 @@ struct State {
 }
 
 struct Grant {
-    serial: u64,
     left: u32,
     until: Instant,
     turns: u64,
@@ -121,12 +119,12 @@ impl Gate {
 
     /// Asks for one call; Redis is asked only when no grant is left.
     pub async fn ask(&self) -> Result<Pass, StoreError> {
-        if let Some(ticket) = self.from_grant() {
+        if let Some(ticket) = self.take_granted() {
             return Ok(Pass::Go(ticket));
         }
         let asked_before = self.asked.load(Ordering::Acquire);
         let mut shutting = self.asking.lock().await;
-        if let Some(ticket) = self.from_grant() {
+        if let Some(ticket) = self.take_granted() {
             return Ok(Pass::Go(ticket));
         }
         // Somebody asked after we came, and was let through by nobody: the answer is ours too. An answer to an older question
@@ -141,12 +139,13 @@ impl Gate {
         match self.store.permit(&self.channel, &self.terms, self.wanted()).await? {
             Permit::Go { calls, valid, turns } => {
                 let left = calls.saturating_sub(1);
-                self.state().grant = Some(Grant { serial, left, until: asked_at + valid, turns });
-                Ok(Pass::Go(Ticket { turns, grant: serial, probe: None }))
+                shutting.serial = 0;
+                self.state().grant = Some(Grant { left, until: asked_at + valid, turns });
+                Ok(Pass::Go(Ticket { turns, probe: None }))
             }
             Permit::Probe { token } => {
                 *shutting = Shutting { serial, wait: PROBE_LOOK, why: Shut::BreakerOpen };
-                Ok(Pass::Probe(Ticket { turns: 0, grant: serial, probe: Some(token) }))
+                Ok(Pass::Probe(Ticket { turns: 0, probe: Some(token) }))
             }
             Permit::Wait { wait, why } => {
                 *shutting = Shutting { serial, wait, why };
@@ -155,13 +154,11 @@ impl Gate {
         }
     }
 
-    /// Gives a call back that was not made, as nothing was due. A scarce one goes back to Redis at once, for other workers.
+    /// Gives a call back that was not made, as nothing was due. A probe and a call of a rate go back to Redis at once, for other workers.
     pub async fn give_back(&self, ticket: Ticket) -> Result<(), StoreError> {
         let report = {
             let mut state = self.state();
             if ticket.probe.is_none() && !self.is_scarce() {
-                let grant = state.grant.as_mut().filter(|grant| grant.serial == ticket.grant);
-                grant.into_iter().for_each(|grant| grant.left += 1);
                 return Ok(());
             }
             let report = Report { turns: ticket.turns, unused: 1, probe: ticket.probe, ..Report::default() };
@@ -188,7 +185,7 @@ impl Gate {
     }
 
     /// A call of the grant at hand, if there is one.
-    fn from_grant(&self) -> Option<Ticket> {
+    fn take_granted(&self) -> Option<Ticket> {
         let mut state = self.state();
         let grant = state.grant.as_mut()?;
         if grant.left == 0 || Instant::now() >= grant.until {
@@ -196,7 +193,7 @@ impl Gate {
             return None;
         }
         grant.left -= 1;
-        Some(Ticket { turns: grant.turns, grant: grant.serial, probe: None })
+        Some(Ticket { turns: grant.turns, probe: None })
     }
 
     fn end_grant(&self, state: &mut State) {
@@ -292,5 +289,30 @@ impl Verdict {
             Self::Throttled { after } => Report { throttled: Some(after.unwrap_or(THROTTLED_FOR)), ..report },
             Self::Refused => Report { refused: true, ..report },
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_told_together_is_of_the_same_turn_of_the_breaker() {
+        let check = |untold: (u64, u32, u32), later: (u64, u32, u32), told: (u64, u32, u32)| {
+            let report = |(turns, worked, failed)| Report { turns, worked, failed, ..Report::default() };
+            let kept = Report { unused: 2, throttled: Some(TOLD_EVERY), ..report(untold) };
+            let mut state = State { grant: None, untold: kept.clone(), told_at: Instant::now() };
+            let whole = Report { unused: 2, throttled: Some(TOLD_EVERY), ..report(told) };
+            assert_eq!(state.with_untold(report(later)), whole, "{untold:?} and {later:?}");
+            assert_eq!(state.untold, Report::default());
+
+            let probe = Report { probe: Some("token".to_owned()), ..report((0, 0, 1)) };
+            state.untold = kept;
+            let alone = Report { unused: 2, throttled: Some(TOLD_EVERY), ..probe.clone() };
+            assert_eq!(state.with_untold(probe), alone, "a probe speaks for itself");
+        };
+        check((4, 7, 1), (4, 1, 1), (4, 8, 2));
+        check((4, 7, 1), (5, 1, 0), (5, 1, 0));
+        check((5, 7, 1), (4, 1, 3), (5, 7, 1));
     }
 }

@@ -111,10 +111,11 @@ impl Watched {
 
     /// Goes one page on over the unconfirmed SKUs; the sum of a whole walk is what is shown.
     async fn walk(&mut self, store: &Store, counts: &ChannelCounts) -> Result<(), StoreError> {
-        let (units, next) = match counts.oldest_unconfirmed_ms {
-            Some(_) => store.exposure_page(&self.id, &self.policy, self.place).await?,
+        let is_over = counts.oldest_unconfirmed_ms.is_none() && counts.dead == 0;
+        let (units, next) = match is_over {
             // Nothing is left to walk over, wherever the walk is.
-            None => (-self.exposed_so_far, None),
+            true => (-self.exposed_so_far, None),
+            false => store.exposure_page(&self.id, &self.policy, self.place).await?,
         };
         self.exposed_so_far += units;
         self.place = next.unwrap_or_default();

@@ -65,9 +65,9 @@ async fn a_dead_channel_gets_one_probe_at_a_time_and_is_told_everything_once_it_
     assert!(at_opening < 5 + 2 * 4 + 1, "five failures, and what both sets had on their way: {at_opening}");
     scripted.most_under_way();
     let open_since = Instant::now();
-    for round in 0..3 {
+    for (units, sku) in (6..).zip(&skus).take(3) {
         // What becomes due meanwhile changes nothing.
-        stock(&shop, &[(&skus[round], 6), ("later", i64::try_from(round).unwrap())]).await;
+        stock(&shop, &[(sku, units), ("later", units)]).await;
         let before = scripted.count();
         eventually("a probe", SOON, async || (scripted.count() > before).then_some(())).await;
     }

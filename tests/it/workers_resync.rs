@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stockgate::{channels::PushOutcome, store::WalkPosition};
+use stockgate::{channels::PushOutcome, domain::Partitions, store::WalkPosition};
 
 use crate::{
     gateway::{SOON, eventually},
@@ -39,7 +39,7 @@ async fn one_sku_is_told_again_and_no_other() {
 #[tokio::test]
 async fn a_whole_channel_is_told_again_once_by_two_worker_sets() {
     let name = "rs-whole";
-    let shop = open(&[name], |_| {}).await;
+    let shop = open(&[name], |settings| settings.partitions = Partitions::new(16).unwrap()).await;
     let scripted = Scripted::new(10, |_| takes());
     let another = shop.another_gateway();
     let crews = [

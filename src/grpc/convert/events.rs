@@ -43,6 +43,8 @@ fn kind(kind: EventKind) -> proto::EventKind {
         EventKind::Set => proto::EventKind::Set,
         EventKind::Refused => proto::EventKind::Refused,
         EventKind::Repaired => proto::EventKind::Repaired,
+        EventKind::Replayed => proto::EventKind::Replayed,
+        EventKind::Discarded => proto::EventKind::Discarded,
     }
 }
 

@@ -4,11 +4,13 @@
 
 mod cause;
 mod counts;
+mod dead_letters;
 mod details;
 mod events;
 mod holds;
 mod import;
 mod lines;
+mod operators;
 mod problem;
 mod queries;
 mod replies;
@@ -23,9 +25,13 @@ mod violations;
 mod bad_input;
 
 pub use counts::{IMPORT_ROWS_MAX, adjust_stock, import_row, set_stock};
+pub use dead_letters::{
+    DeadQuery, RemedyQuery, discard_dead_letters, list_dead_letters, replay_dead_letters,
+};
 pub use events::event;
 pub use holds::{commit, extend_hold, hold, hold_state, release};
 pub use import::import_result;
+pub use operators::{ResyncQuery, pause_channel, resume_channel, resync};
 pub use problem::Problem;
 pub use queries::{
     EventsQuery, SKUS_MAX, batch_get_stock, get_hold, get_stock, get_sync_status, list_events,
@@ -36,7 +42,9 @@ pub use replies::{
     reserve_response, restock_response, set_stock_response,
 };
 pub use sales::{decrement, reserve, restock};
-pub use status::{deadline_expired, message_too_large, outcome_unknown, refusal_reason, too_many_watches};
+pub use status::{
+    deadline_expired, message_too_large, outcome_unknown, refusal_reason, too_many_watches, unknown_channel,
+};
 pub use stock::{stock, stock_after};
 pub use time::timestamp;
 pub use ttl::ContractLimits;

@@ -121,7 +121,7 @@ fn some_skus(texts: &[String]) -> Result<Vec<Sku>, Problem> {
     if skus.len() == texts.len() { Ok(skus) } else { Err(bad.into_problem()) }
 }
 
-fn page_size(bad: &mut Violations, given: i32) -> Option<usize> {
+pub(super) fn page_size(bad: &mut Violations, given: i32) -> Option<usize> {
     match usize::try_from(given) {
         Ok(0) => Some(PAGE_SIZE_DEFAULT),
         Ok(size) => Some(size.min(PAGE_SIZE_MAX)),

@@ -7,7 +7,7 @@ use std::time::Duration;
 use tonic::Code;
 
 use crate::{
-    domain::{HoldState, Refusal, Shortage, Sku, Versions},
+    domain::{ChannelId, HoldState, Refusal, Shortage, Sku, Versions},
     store::StoreError,
 };
 
@@ -17,6 +17,8 @@ use super::{details::Details, problem::Problem};
 const RETRY_SOON: Duration = Duration::from_millis(100);
 /// Redis has to come back first.
 const RETRY_LATER: Duration = Duration::from_secs(1);
+/// Configured channels a message names.
+const CHANNELS_NAMED: usize = 16;
 
 /// `ErrorInfo.reason` of a refusal.
 pub fn refusal_reason(refusal: &Refusal) -> &'static str {
@@ -260,6 +262,24 @@ pub fn outcome_unknown() -> Problem {
 pub fn deadline_expired() -> Problem {
     let message = "the deadline passed before the answer; nothing was changed: allow more time".to_owned();
     Problem::new(Code::DeadlineExceeded, "DEADLINE_EXPIRED", message)
+}
+
+/// A channel that is not configured here; the message says which ones are.
+pub fn unknown_channel<'a>(
+    asked: &ChannelId,
+    configured: impl ExactSizeIterator<Item = &'a ChannelId>,
+) -> Problem {
+    let more = configured.len().saturating_sub(CHANNELS_NAMED);
+    let named: Vec<&str> = configured.take(CHANNELS_NAMED).map(ChannelId::as_str).collect();
+    let message = match (named.is_empty(), more) {
+        (true, _) => format!("no channel {asked}: none is configured on this gateway"),
+        (false, 0) => format!("no channel {asked}: configured are {}", named.join(", ")),
+        (false, more) => format!("no channel {asked}: configured are {} and {more} more", named.join(", ")),
+    };
+    let mut details = Details::default();
+    let reason = "UNKNOWN_CHANNEL";
+    details.info(reason, [("channel", asked.as_str())]);
+    Problem { code: Code::NotFound, reason, message, details, replayed: false }
 }
 
 /// No watch more: each costs memory and reads of its own.

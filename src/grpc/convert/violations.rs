@@ -25,6 +25,11 @@ impl Violations {
         self.0.push(Violation { field: field.into(), description: description.to_string() });
     }
 
+    /// Whether nothing was found.
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Takes the value, or records why there is none.
     pub(super) fn take<T>(&mut self, field: &'static str, parsed: Result<T, impl Display>) -> Option<T> {
         self.take_at(|| Cow::Borrowed(field), parsed)

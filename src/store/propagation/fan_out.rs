@@ -36,6 +36,8 @@ pub(in crate::store) struct Marked<'a> {
     tell: Tell,
     /// The channel that made all of these changes and knows them already.
     source: Option<&'a ChannelId>,
+    /// The channels that asked for changes of the number, and may have changed the one they show with them.
+    movers: Vec<&'a ChannelId>,
     available_delta: i64,
     /// After the last change.
     available: i64,
@@ -55,6 +57,7 @@ impl<'a> Marked<'a> {
             changed_ms,
             tell,
             source: None,
+            movers: Vec::new(),
             available_delta: 0,
             available: level.available(),
             sold_out_ms: None,
@@ -69,7 +72,8 @@ impl<'a> Marked<'a> {
             last_version: change.version,
             changed_ms: change.at_ms,
             tell: tell(change),
-            source: change.source.as_ref(),
+            source: known_to(change),
+            movers: mover(change).into_iter().collect(),
             available_delta: change.available_delta,
             available: change.available,
             sold_out_ms: (change.available <= 0).then_some(change.at_ms),
@@ -80,8 +84,11 @@ impl<'a> Marked<'a> {
     fn add(&mut self, change: &'a Change) {
         // A version that is missing here is known to nobody: the source must be told like the others.
         let is_next = change.version == self.last_version + 1;
-        if self.source != change.source.as_ref() || !is_next {
+        if self.source != known_to(change) || !is_next {
             self.source = None;
+        }
+        if let Some(mover) = mover(change).filter(|mover| !self.movers.contains(mover)) {
+            self.movers.push(mover);
         }
         if change.version >= self.last_version {
             self.available = change.available;
@@ -93,6 +100,16 @@ impl<'a> Marked<'a> {
         self.tell = self.tell.max(tell(change));
         self.available_delta += change.available_delta;
     }
+}
+
+/// The channel that made this sale, and knows what is left.
+fn known_to(change: &Change) -> Option<&ChannelId> {
+    change.source.as_ref().filter(|_| change.kind.is_known_to_source())
+}
+
+/// The channel that may have changed the number it shows by itself with this change.
+fn mover(change: &Change) -> Option<&ChannelId> {
+    change.source.as_ref().filter(|_| change.available_delta != 0)
 }
 
 /// A channel that sold what is not there shows a number it should not, whatever it confirmed.
@@ -168,7 +185,9 @@ impl Store {
             let source = one.source.and_then(|source| Some((source, self.policy(source)?)));
             let source = source.filter(|(_, policy)| policy.falls_with_own_sales());
             let told_at = source.and_then(|(_, policy)| policy.pause_at).unwrap_or(-1);
+            let movers: Vec<&str> = one.movers.iter().map(|mover| mover.as_str()).collect();
             command.arg(one.tell as u8).arg(source.map_or("", |(source, _)| source.as_str())).arg(told_at);
+            command.arg(movers.join(" "));
             command.arg(one.available_delta).arg(one.available).arg(one.sold_out_ms.unwrap_or(0));
             command.arg(u8::from(one.behind));
         }

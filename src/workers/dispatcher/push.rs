@@ -74,17 +74,15 @@ impl Shared {
                 None => None,
             };
             let Some(ticket) = ticket else {
-                // Not told now: whoever claims them next finds them as they were. Were as many claimed again, none would ever be.
+                // Told another time, and in smaller calls: were as many claimed again, none would ever be told. They went out
+                // in one that was rejected, and who knows whether all of it was.
                 self.batch.fetch_min(part.len(), Ordering::Relaxed);
-                settlements.extend(
-                    part.iter().map(|item| settlement(item, SettleOutcome::Returned { sure: item.sure })),
-                );
+                settlements.extend(part.iter().map(|item| settlement(item, HANDED_BACK)));
                 continue;
             };
             let Some(outcomes) = self.call(&part).await else {
                 self.give_back(ticket).await;
-                let cut = SettleOutcome::Returned { sure: false };
-                settlements.extend(part.iter().map(|item| settlement(item, cut.clone())));
+                settlements.extend(part.iter().map(|item| settlement(item, HANDED_BACK)));
                 continue;
             };
             self.report(ticket, &outcomes).await;
@@ -93,7 +91,9 @@ impl Shared {
                 parts.extend([second, part]);
                 continue;
             }
-            self.widen();
+            if verdict(&outcomes) == Verdict::Worked {
+                self.widen();
+            }
             self.tell_of_health(&outcomes);
             settlements.extend(part.iter().zip(&outcomes).map(|(item, outcome)| self.judged(item, outcome)));
         }
@@ -136,7 +136,7 @@ impl Shared {
         }
     }
 
-    /// After a call that was not rejected as a whole: the next may carry twice as many, up to what the channel takes.
+    /// After a call that worked and was not rejected as a whole: the next may carry twice as many, up to what the channel takes.
     fn widen(&self) {
         let batch_max = self.setup.channel.batch_max();
         let batch = self.batch.load(Ordering::Relaxed);
@@ -250,6 +250,9 @@ impl Shared {
         }
     }
 }
+
+/// Due again at once, for whoever comes; a call went out, so nobody is sure what the channel shows.
+const HANDED_BACK: SettleOutcome = SettleOutcome::Returned { sure: false };
 
 /// A channel that does not keep its own timeout is given so much more.
 const CALL_GRACE: Duration = Duration::from_millis(250);
