@@ -125,6 +125,8 @@ async fn raise(
             id: setup.id.clone(),
             kind: setup.channel.kind(),
             policy: setup.rules.policy,
+            rate: setup.terms.rate.per_second,
+            attempts_max: setup.rules.patience.attempts_max,
         })
         .collect();
     if role.works() {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Result, ensure};
+use anyhow::Result;
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use stockgate::proto::{Line, RestockRequest};
 
@@ -10,7 +10,7 @@ use crate::{
     flow::{Flow, measure},
     plan::{Behaviour, Plan, channel},
     shop::Shop,
-    turns::{Wrongs, recover},
+    wrongs::Wrongs,
 };
 
 const DEAD: [Behaviour; 1] = [Behaviour::Dead];
@@ -23,7 +23,7 @@ const IN_FLIGHT: usize = 8;
 pub(crate) struct Backlog {
     pub(crate) channels: usize,
     /// SKUs that were due.
-    pub(crate) due: i64,
+    pub(crate) due: usize,
     /// Bytes of the keys of the dead channel: when it had confirmed everything, and with everything due.
     pub(crate) keys: Vec<KeyBytes>,
     /// What Redis took more for a change of all SKUs when one channel was dead than when none was.
@@ -59,15 +59,14 @@ pub(crate) async fn run(plan: &Plan, wrongs: &mut Wrongs) -> Result<Backlog> {
     change_all(&shop, "sick").await?;
     shop.rest(dead).await?;
     let sick_bytes = used_memory(&mut shop).await?;
-    let due = shop.waiting(dead).await?;
-    ensure!(usize::try_from(due)? == plan.skus, "only {due} SKUs are due");
+    let due = shop.wait_until_all_due(dead).await?;
     let keys_after = key_bytes(&mut shop, dead).await?;
     eprintln!("  {due} due on the dead channel");
     let mut with = Vec::new();
     for _ in 0..plan.rounds {
         with.push(measure(&mut shop, plan.rate, plan.warm_up, plan.round).await?);
     }
-    let recoveries = recover(&shop).await?;
+    let recoveries = shop.recover().await?;
     *wrongs = wrongs.and(Wrongs::count(&shop).await?);
     shop.close().await?;
     let before_of =

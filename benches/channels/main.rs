@@ -17,6 +17,7 @@ mod rig;
 mod shop;
 mod sweep;
 mod turns;
+mod wrongs;
 
 use std::{process::ExitCode, time::Duration};
 
@@ -28,7 +29,7 @@ use plan::{ILLNESSES, Plan};
 use report::Report;
 use rig::{machine::Machine, page};
 use shop::Shop;
-use turns::Wrongs;
+use wrongs::Wrongs;
 
 /// How the bench is asked for.
 #[derive(Debug, Parser)]

@@ -9,7 +9,8 @@ use crate::{
     plan::{Behaviour, ILLNESSES, Plan},
     rig::{machine::Machine, median, page},
     sweep::{P99_MS_MAX, Step},
-    turns::{Turns, Wrongs},
+    turns::Turns,
+    wrongs::Wrongs,
 };
 
 /// Commands shown by name; the others are only in the sum.
@@ -34,7 +35,7 @@ impl fmt::Display for Report<'_> {
         let Plan { channels, skus, warm_up, round, rounds, batch, .. } = self.plan;
         writeln!(
             f,
-            "{channels} channels, {skus} SKUs, up to {batch} of them in a call; {rounds} rounds of {round:?} each in \
+            "{channels} channels, {skus} SKUs, up to {batch} of them in a call; {rounds} times {round:?} in \
              turns, after a warm-up of {warm_up:?}."
         )?;
         for setting in self.plan.settings.iter().chain(&self.plan.channel_settings) {
@@ -67,7 +68,9 @@ fn write_turns(f: &mut fmt::Formatter<'_>, plan: &Plan, turns: &Turns) -> fmt::R
     writeln!(f, "|---|--:|--:|--:|")?;
     let mut row = |name: &str, digits: usize, of: &dyn Fn(&Flow) -> f64| {
         let ((without, with), ratio) = (turns.medians(of), turns.ratio(of));
-        writeln!(f, "| {name} | {without:.digits$} | {with:.digits$} | {ratio:.2} |")
+        // Nothing over nothing.
+        let ratio = if ratio.is_finite() { format!("{ratio:.2}") } else { "-".to_owned() };
+        writeln!(f, "| {name} | {without:.digits$} | {with:.digits$} | {ratio} |")
     };
     row(&format!("lag of the {healthy}, p50, ms"), 1, &|flow| flow.lag_ms(0.5))?;
     row(&format!("lag of the {healthy}, p99, ms"), 1, &|flow| flow.lag_ms(0.99))?;

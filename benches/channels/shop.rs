@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context as _, Result, bail, ensure};
+use anyhow::{Result, bail, ensure};
 use redis::aio::MultiplexedConnection;
 use stockgate::proto::{
     BatchGetStockRequest, ImportStockRequest, ListChannelsRequest,
@@ -112,14 +112,21 @@ impl Shop {
         }
     }
 
-    /// SKUs a channel must still be told about.
-    pub(crate) async fn waiting(&self, number: usize) -> Result<i64> {
-        let id = channel(number);
-        let statuses = self.waiting_by_channel().await?;
-        let found = statuses.into_iter().find(|(channel, _)| *channel == id);
-        Ok(found.with_context(|| format!("the gateway does not list {id}"))?.1)
+    /// Waits until a channel must be told about every SKU.
+    pub(crate) async fn wait_until_all_due(&self, number: usize) -> Result<usize> {
+        let (id, all) = (channel(number), self.skus.len());
+        let until = Instant::now() + REST_TIMEOUT;
+        loop {
+            let waiting = self.waiting_by_channel().await?;
+            if waiting.contains(&(id.clone(), i64::try_from(all)?)) {
+                return Ok(all);
+            }
+            ensure!(Instant::now() < until, "not all of {all} SKUs became due on {id}: {waiting:?}");
+            sleep(LOOK_INTERVAL).await;
+        }
     }
 
+    /// SKUs each channel must still be told about.
     async fn waiting_by_channel(&self) -> Result<Vec<(String, i64)>> {
         let mut request = Request::new(ListChannelsRequest {});
         request.set_timeout(CALL_TIMEOUT);
@@ -143,6 +150,15 @@ impl Shop {
             }
             sleep(LOOK_INTERVAL).await;
         }
+    }
+
+    /// Makes all channels well, waits for rest, and says how long each sick one took to be told everything.
+    pub(crate) async fn recover(&self) -> Result<Vec<(Behaviour, Duration)>> {
+        let healed = Instant::now().into_std();
+        self.receivers.heal();
+        self.rest(self.receivers.count()).await?;
+        let took = |channel| self.receivers.book(channel).taken_at.saturating_duration_since(healed);
+        Ok(self.receivers.sick().map(|(channel, illness)| (illness, took(channel))).collect())
     }
 
     /// At rest: for how many SKUs a channel does not show what is there, over all channels.

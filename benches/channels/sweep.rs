@@ -9,7 +9,7 @@ use crate::{
     flow::{Flow, measure},
     plan::Plan,
     shop::Shop,
-    turns::{Wrongs, recover},
+    wrongs::Wrongs,
 };
 
 /// The lag that is held.
@@ -49,7 +49,7 @@ pub(crate) async fn run(shop: &mut Shop, plan: &Plan, wrongs: &mut Wrongs) -> Re
             Some(broken) => held + (broken - held) / 2,
         };
     }
-    recover(shop).await?;
+    shop.recover().await?;
     *wrongs = wrongs.and(Wrongs::count(shop).await?);
     Ok(steps)
 }

@@ -6,6 +6,7 @@
 mod channels;
 mod completions;
 mod config;
+mod dead;
 pub mod demo;
 mod events;
 mod explain;
@@ -73,9 +74,12 @@ enum Command {
     Events(events::EventsCommand),
     /// Recompute counters from holds and events; exit code 1 when something is wrong and not repaired
     Verify(verify::Verify),
-    /// See how far behind each sales channel is, and why
+    /// See how far behind each sales channel is, and why; pause, resume and resync them
     #[command(subcommand)]
     Channels(channels::ChannelsCommand),
+    /// See what channels could not be told; tell them again, or give it up
+    #[command(subcommand)]
+    Dead(dead::DeadCommand),
     /// Ask what an idempotency key was answered
     #[command(subcommand)]
     Keys(key::KeysCommand),
@@ -130,6 +134,7 @@ impl Cli {
             Command::Events(command) => command.run(&self.gateway, self.output).await,
             Command::Verify(command) => command.run(&self.gateway, self.output).await,
             Command::Channels(command) => command.run(&self.gateway, self.output).await,
+            Command::Dead(command) => command.run(&self.gateway, self.output).await,
             Command::Keys(command) => command.run(&self.gateway, self.output).await,
             Command::Completions(command) => command.run(),
             Command::Serve(command) => command.run(),
@@ -164,6 +169,14 @@ mod tests {
             "stockgate events list --sku A --since '10m ago' --newest-first --limit 5",
             "stockgate verify --repair",
             "stockgate channels status A",
+            "stockgate channels pause web --reason check --actor ann",
+            "stockgate channels resume web",
+            "stockgate channels resync web --sku A",
+            "stockgate channels resync --all",
+            "stockgate channels stats -o json",
+            "stockgate dead list --channel web --sku A --error 503 --limit 0",
+            "stockgate dead replay --dry-run",
+            "stockgate dead discard --all --reason gone --actor ann",
             "stockgate keys resolve A k1",
             "stockgate completions bash",
         ];
@@ -183,6 +196,9 @@ mod tests {
             "stockgate stock get A --timeout 0s",
             "stockgate stock get A --gateway localhost:50051",
             "stockgate holds reserve A --ttl soon",
+            "stockgate dead discard --all --sku A",
+            "stockgate channels resync",
+            "stockgate channels resync web --all",
         ];
         for line in refused {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

@@ -38,14 +38,6 @@ pub(super) fn show(moment: Option<prost_types::Timestamp>) -> Option<String> {
     from_proto(moment).map(|moment| moment.to_string())
 }
 
-/// How long ago, rounded to what matters; "-" when there is no time.
-pub(super) fn show_age(moment: Option<prost_types::Timestamp>) -> String {
-    let Some(moment) = from_proto(moment) else { return "-".to_owned() };
-    let age = Timestamp::now().duration_since(moment);
-    // Another machine's clock may run ahead of ours.
-    Duration::try_from(age).map_or_else(|_| "0s".to_owned(), show_duration)
-}
-
 /// "in 4s"; "now" when it has passed, "-" when there is no time.
 pub(super) fn show_until(moment: Option<prost_types::Timestamp>) -> String {
     let Some(moment) = from_proto(moment) else { return "-".to_owned() };
@@ -102,7 +94,6 @@ mod tests {
     fn durations_show_what_matters() {
         assert_eq!(show_duration(Duration::from_micros(1_234_567)), "1s 234ms");
         assert_eq!(show_duration(Duration::from_millis(75_900)), "1m 15s");
-        assert_eq!(show_age(None), "-");
         assert_eq!(show_until(Some(to_proto(Timestamp::UNIX_EPOCH))), "now");
     }
 }

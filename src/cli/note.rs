@@ -13,6 +13,17 @@ pub(super) struct WhyArgs {
     pub(super) actor: String,
 }
 
+/// Who acts by hand on channels, and why.
+#[derive(Debug, Args)]
+pub(super) struct OperatorArgs {
+    /// Who, for the log and the events [default: the user of this machine]
+    #[arg(long, env = "USER", hide_env = true, default_value = "", hide_default_value = true)]
+    pub(super) actor: String,
+    /// Why, for the log and the events
+    #[arg(long, default_value = "", hide_default_value = true)]
+    pub(super) reason: String,
+}
+
 /// Where a change came from.
 #[derive(Debug, Args)]
 pub(super) struct SourceArgs {

@@ -1,6 +1,7 @@
 //! ChannelService: how far behind channels are, and why; and the operator's hand on them.
 
 mod explanation;
+mod hand;
 mod letters;
 mod standing;
 mod streams;
@@ -29,6 +30,10 @@ pub struct ChannelInfo {
     pub kind: &'static str,
     /// How much of the stock it may show.
     pub policy: PublishPolicy,
+    /// Calls per second over all workers; None: no limit.
+    pub rate: Option<f64>,
+    /// Failures that make a dead letter.
+    pub attempts_max: u32,
 }
 
 /// The service.
@@ -49,6 +54,14 @@ impl ChannelServer {
     /// One that is named must be configured.
     fn check(&self, channel: Option<&ChannelId>) -> Result<(), Problem> {
         channel.map_or(Ok(()), |channel| self.info(channel).map(drop))
+    }
+
+    /// The channel that is named, or all of them.
+    fn named(&self, channel: Option<&ChannelId>) -> Vec<ChannelId> {
+        match channel {
+            Some(channel) => vec![channel.clone()],
+            None => self.channels.iter().map(|info| info.id.clone()).collect(),
+        }
     }
 
     /// Replays or discards what the query asks for; answers how many were found and treated, some of them, and where to go on.
@@ -72,6 +85,9 @@ impl ChannelServer {
         if let Some(operator) = &operator {
             letters::log(remedy, &scope, operator, &done);
         }
+        if done.treated > 0 {
+            self.store.ring(&self.named(scope.channel.as_ref())).await?;
+        }
         let sample = done.sample.iter().map(|letter| letters::message(letter, &self.channels)).collect();
         let next =
             done.next.map(|next| seal_dead(Purpose::Remedy, &next, Some(until_ms))).unwrap_or_default();
@@ -89,8 +105,8 @@ impl ChannelService for ChannelServer {
         let mut channels = Vec::with_capacity(self.channels.len());
         for info in &self.channels {
             let counts = self.store.channel_counts(&info.id).await.map_err(Problem::from)?;
-            let dead = self.store.dead_counts(&info.id).await.map_err(Problem::from)?.iter().sum();
-            channels.push(standing::of_channel(info, &counts, dead, now_ms));
+            let control = self.store.channel_control(&info.id).await.map_err(Problem::from)?;
+            channels.push(standing::of_channel(info, &counts, &control, now_ms));
         }
         Ok(Response::new(proto::ListChannelsResponse { channels }))
     }
@@ -112,7 +128,8 @@ impl ChannelService for ChannelServer {
         let mut channels = Vec::with_capacity(self.channels.len());
         for info in &self.channels {
             let state = self.store.sync_state(&info.id, &sku).await.map_err(Problem::from)?;
-            channels.push(standing::of_sku(info, &state, &level, now_ms));
+            let control = self.store.channel_control(&info.id).await.map_err(Problem::from)?;
+            channels.push(standing::of_sku(info, &state, &control, &level, now_ms));
         }
         let (version, available) = (level.version, level.available());
         Ok(Response::new(proto::GetSyncStatusResponse { version, available, channels }))
@@ -169,18 +186,20 @@ impl ChannelService for ChannelServer {
         &self,
         request: Request<proto::PauseChannelRequest>,
     ) -> Result<Response<proto::PauseChannelResponse>, Status> {
-        let (channel, _operator) = convert::pause_channel(request.into_inner(), caller())?;
+        let (channel, operator) = convert::pause_channel(request.into_inner(), caller())?;
         self.info(&channel)?;
-        Err(Status::unimplemented("channels cannot be paused yet"))
+        hand::pause(&self.store, &channel, &operator).await?;
+        Ok(Response::new(proto::PauseChannelResponse {}))
     }
 
     async fn resume_channel(
         &self,
         request: Request<proto::ResumeChannelRequest>,
     ) -> Result<Response<proto::ResumeChannelResponse>, Status> {
-        let (channel, _operator) = convert::resume_channel(request.into_inner(), caller())?;
+        let (channel, operator) = convert::resume_channel(request.into_inner(), caller())?;
         self.info(&channel)?;
-        Err(Status::unimplemented("channels cannot be resumed yet"))
+        hand::resume(&self.store, &channel, &operator).await?;
+        Ok(Response::new(proto::ResumeChannelResponse {}))
     }
 
     async fn resync(
@@ -189,7 +208,9 @@ impl ChannelService for ChannelServer {
     ) -> Result<Response<proto::ResyncResponse>, Status> {
         let query = convert::resync(request.into_inner(), caller())?;
         self.check(query.channel.as_ref())?;
-        Err(Status::unimplemented("channels cannot be resynced yet"))
+        let marked = hand::resync(&self.store, &self.named(query.channel.as_ref()), &query).await?;
+        let marked_count = i64::try_from(marked).unwrap_or(i64::MAX);
+        Ok(Response::new(proto::ResyncResponse { marked_count }))
     }
 
     async fn get_stream_stats(

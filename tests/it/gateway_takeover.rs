@@ -50,6 +50,40 @@ async fn a_worker_that_comes_later_takes_over_the_push_of_a_killed_one() {
 }
 
 #[tokio::test]
+async fn a_worker_told_to_stop_hands_its_leases_back() {
+    let web = Receiver::start().await;
+    web.set(Mode::Mute);
+    // No lease and no call ends by itself while the test runs.
+    let setup = Setup::on(Redis::shared().await)
+        .set(r#"propagation.lease = "1h""#)
+        .set(r#"propagation.drain_timeout = "100ms""#)
+        .channel("web", &web.url(), SECRET, "batch = 2\nconcurrency = 2\ntimeout = \"10m\"");
+    let gateway = setup.serve_as("gateway").await;
+    let skus = ["a", "b", "c", "d", "e", "f"];
+    for sku in skus {
+        gateway.put(&[(sku, 10)]).await;
+    }
+    let mut stopped = setup.serve_as("worker").await;
+    eventually("four are leased", SOON, async || (web.open_calls() == 2).then_some(())).await;
+    let _other = setup.serve_as("worker").await;
+    eventually("the others too", SOON, async || (web.open_calls() == 3).then_some(())).await;
+    for sku in skus {
+        gateway.sell(sku, sku, 1).await;
+    }
+    stopped.terminate();
+    assert_eq!(stopped.ended().await.code(), Some(0));
+    let is_taken_over = async || (web.calls() == 4 && web.open_calls() == 2).then_some(());
+    eventually("its calls are cut off, and the other makes one more", SOON, is_taken_over).await;
+    web.set(Mode::Up);
+    for sku in skus {
+        gateway.in_sync("web", sku).await;
+        let status = gateway.told("web", sku).await;
+        assert_eq!((web.shows(sku).unwrap().quantity, status.attempts), (9, 0), "{sku}");
+    }
+    web.check();
+}
+
+#[tokio::test]
 async fn a_worker_frozen_past_its_lease_cannot_end_the_push_of_another() {
     let web = Receiver::start().await;
     web.set(Mode::Mute);
@@ -79,6 +113,51 @@ async fn a_worker_frozen_past_its_lease_cannot_end_the_push_of_another() {
     web.set(Mode::Up);
     gateway.in_sync("web", "a").await;
     assert_eq!((web.versions("a"), web.calls()), (vec![1, 2], 2), "both at the same time");
+    web.check();
+}
+
+#[tokio::test]
+async fn a_poison_entry_keeps_no_neighbour_from_being_told() {
+    let web = Receiver::start().await;
+    let setup = Setup::on(Redis::shared().await).channel("web", &web.url(), SECRET, "");
+    let (gateway, worker) = (setup.serve_as("gateway").await, setup.serve_as("worker").await);
+    gateway.put(&[("before", 10), ("between", 10), ("after", 10)]).await;
+    for sku in ["before", "between", "after"] {
+        gateway.in_sync("web", sku).await;
+    }
+    let mut redis = Redis::shared().await.connection().await;
+    let key = |name: &str| format!("{}:{{p0}}:{name}", setup.namespace);
+    let mut poison = Vec::new();
+    // They are read together with their neighbours.
+    freeze(&worker);
+    gateway.sell("k1", "before", 1).await;
+    let garbage =
+        [("unknown", &b"no such field"[..]), ("e", &b"no time"[..]), ("e", &b"\xff\xfe no text"[..])];
+    for (field, value) in garbage {
+        let mut add = redis::cmd("XADD");
+        add.arg(key("ev")).arg("*").arg(field).arg(value);
+        poison.push((add.query_async::<String>(&mut redis).await.unwrap(), value));
+        gateway.sell(&format!("after {}", poison.len()), "between", 1).await;
+    }
+    gateway.sell("k2", "after", 1).await;
+    thaw(&worker);
+    for (sku, quantity) in [("before", 9), ("between", 7), ("after", 9)] {
+        gateway.in_sync("web", sku).await;
+        assert_eq!(web.shows(sku).unwrap().quantity, quantity, "{sku}");
+    }
+    eventually("nothing is pending", SOON, async || {
+        let mut pending = redis::cmd("XPENDING");
+        pending.arg(key("ev")).arg("fanout").arg("-").arg("+").arg(10);
+        let pending: Vec<redis::Value> = pending.query_async(&mut redis).await.unwrap();
+        pending.is_empty().then_some(())
+    })
+    .await;
+    for (entry, value) in poison {
+        let mut kept = redis::cmd("HGET");
+        let kept: Option<String> = kept.arg(key("poison")).arg(&entry).query_async(&mut redis).await.unwrap();
+        let words = String::from_utf8_lossy(value);
+        assert!(kept.as_ref().is_some_and(|kept| kept.contains(&*words)), "{entry} {words:?}: {kept:?}");
+    }
     web.check();
 }
 

@@ -43,6 +43,10 @@ struct SyncRow {
     confirm_time: Option<String>,
     attempts: i64,
     leased: bool,
+    dead: bool,
+    dead_time: Option<String>,
+    listing_paused: bool,
+    wanted_paused: bool,
     next_attempt_time: Option<String>,
     oldest_unconfirmed_time: Option<String>,
     last_error: String,
@@ -51,7 +55,7 @@ struct SyncRow {
 impl From<SyncStatus> for SyncRow {
     fn from(status: SyncStatus) -> Self {
         Self {
-            why: why(&status),
+            why: status.explanation,
             channel: status.channel,
             in_sync: status.in_sync,
             wanted_quantity: status.wanted_quantity,
@@ -60,6 +64,10 @@ impl From<SyncStatus> for SyncRow {
             confirm_time: moment::show(status.confirm_time),
             attempts: status.attempts,
             leased: status.leased,
+            dead: status.dead,
+            dead_time: moment::show(status.dead_time),
+            listing_paused: status.listing_paused,
+            wanted_paused: status.wanted_paused,
             next_attempt_time: moment::show(status.next_attempt_time),
             oldest_unconfirmed_time: moment::show(status.oldest_unconfirmed_time),
             last_error: status.last_error,
@@ -67,36 +75,25 @@ impl From<SyncStatus> for SyncRow {
     }
 }
 
-/// The state in words: what a person asks first.
-fn why(status: &SyncStatus) -> String {
-    if status.in_sync {
-        return "in sync".to_owned();
-    }
-    let behind = moment::show_age(status.oldest_unconfirmed_time);
-    let next = moment::show_until(status.next_attempt_time);
-    match (status.leased, status.attempts) {
-        (true, _) => format!("being told now, behind for {behind}"),
-        (false, 0) => format!("waiting to be told, behind for {behind}"),
-        (false, 1) => format!("failed once, next try {next}, behind for {behind}"),
-        (false, attempts) => format!("failed {attempts} times, next try {next}, behind for {behind}"),
-    }
+/// A quantity, and whether its listing is paused with it.
+fn shown(quantity: i64, paused: bool) -> String {
+    if paused { format!("{quantity} (paused)") } else { quantity.to_string() }
 }
 
 impl Row for SyncRow {
     const HEAD: &'static [&'static str] =
-        &["channel", "should show", "shows", "of version", "confirmed", "why", "last error"];
+        &["channel", "should show", "shows", "of version", "confirmed", "why"];
 
     fn cells(&self) -> Vec<String> {
         let told = self.confirmed_version > 0;
         let if_told = |text: String| if told { text } else { String::new() };
         vec![
             self.channel.clone(),
-            self.wanted_quantity.to_string(),
-            if_told(self.confirmed_quantity.to_string()),
+            shown(self.wanted_quantity, self.wanted_paused),
+            if_told(shown(self.confirmed_quantity, self.listing_paused)),
             if_told(self.confirmed_version.to_string()),
             self.confirm_time.clone().unwrap_or_default(),
             self.why.clone(),
-            self.last_error.clone(),
         ]
     }
 }
@@ -106,20 +103,6 @@ mod tests {
     use super::*;
 
     #[test]
-    fn why_says_what_happens_next() {
-        let check = |status: SyncStatus, said: &str| {
-            let text = why(&status);
-            assert!(text.starts_with(said), "{text}");
-        };
-        check(SyncStatus { in_sync: true, ..SyncStatus::default() }, "in sync");
-        check(SyncStatus { leased: true, attempts: 4, ..SyncStatus::default() }, "being told now");
-        check(SyncStatus::default(), "waiting to be told");
-        let next_attempt_time = Some(moment::to_proto(jiff::Timestamp::UNIX_EPOCH));
-        let failing = SyncStatus { attempts: 3, next_attempt_time, ..SyncStatus::default() };
-        check(failing, "failed 3 times, next try now");
-    }
-
-    #[test]
     fn never_told_channel_shows_no_number() {
         let row = SyncRow::from(SyncStatus {
             channel: "web".to_owned(),
@@ -127,5 +110,12 @@ mod tests {
             ..SyncStatus::default()
         });
         assert_eq!(row.cells()[..4], ["web", "4", "", ""].map(str::to_owned));
+    }
+
+    #[test]
+    fn paused_listing_is_shown_with_its_number() {
+        let row =
+            SyncRow::from(SyncStatus { confirmed_version: 3, wanted_paused: true, ..SyncStatus::default() });
+        assert_eq!(row.cells()[1..4], ["0 (paused)", "0", "3"].map(str::to_owned));
     }
 }

@@ -14,7 +14,6 @@ pub(super) enum Due {
 }
 
 /// What keeps a channel from being told anything.
-#[cfg_attr(not(test), expect(dead_code, reason = "made of the channel's control"))]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Hindrance<'a> {
     /// Nothing.

@@ -334,6 +334,74 @@ fn event_queries() {
 }
 
 #[test]
+fn requests_of_operators() {
+    let client = ClientId::anonymous;
+    let list = proto::ListDeadLettersRequest::default;
+    check! { list, list_dead_letters;
+        channel = "a b".to_owned() => "channel", "letters";
+        sku = "a b".to_owned() => "sku", "without space";
+        error_contains = long(257) => "error_contains", "at most 256 bytes";
+        page_size = -1 => "page_size", "is -1";
+    }
+    assert_eq!(list_dead_letters(list()).expect("accepted").page_size, 100);
+
+    let replay = proto::ReplayDeadLettersRequest::default;
+    let convert = |request| replay_dead_letters(request, client());
+    check! { replay, convert;
+        channel = long(33) => "channel", "at most 32 bytes";
+        sku = long(129) => "sku", "at most 128 bytes";
+        error_contains = "a\nb".to_owned() => "error_contains", "control characters";
+        actor = long(129) => "actor", "at most 128 bytes";
+        reason = long(257) => "reason", "at most 256 bytes";
+    }
+    assert!(convert(replay()).expect("accepted").operator.is_some());
+    assert!(
+        convert(proto::ReplayDeadLettersRequest { dry_run: true, ..replay() })
+            .expect("accepted")
+            .operator
+            .is_none()
+    );
+
+    let discard = || proto::DiscardDeadLettersRequest {
+        channel: "web".to_owned(),
+        actor: "ann".to_owned(),
+        reason: "gone".to_owned(),
+        ..Default::default()
+    };
+    let convert = |request| discard_dead_letters(request, client());
+    check! { discard, convert;
+        channel = String::new() => "all", "must be true when no channel, sku or error_contains";
+        all = true => "all", "must not be true with";
+        actor = String::new() => "actor", "say who";
+        reason = String::new() => "reason", "say why";
+    }
+    let dry = proto::DiscardDeadLettersRequest { dry_run: true, all: true, ..Default::default() };
+    assert!(convert(dry).expect("accepted").operator.is_none());
+
+    let pause = || proto::PauseChannelRequest {
+        channel: "web".to_owned(),
+        actor: "ann".to_owned(),
+        ..Default::default()
+    };
+    let convert = |request| pause_channel(request, client());
+    check! { pause, convert;
+        channel = String::new() => "channel", "must not be empty";
+        actor = String::new() => "actor", "say who";
+        reason = long(257) => "reason", "at most 256 bytes";
+    }
+    assert!(convert(pause()).is_ok());
+    let nameless = proto::ResumeChannelRequest { channel: String::new(), actor: long(129) };
+    refused(resume_channel(nameless, client()), &[("channel", "must not be empty"), ("actor", "128")]);
+    let convert = |request| resync(request, client());
+    let good = proto::ResyncRequest::default;
+    check! { good, convert;
+        channel = "a b".to_owned() => "channel", "letters";
+        sku = "a b".to_owned() => "sku", "without space";
+    }
+    assert!(convert(good()).is_ok());
+}
+
+#[test]
 fn everything_wrong_is_said_at_once() {
     let request = proto::ReserveRequest {
         idempotency_key: String::new(),

@@ -165,6 +165,18 @@ fn faults_of_the_store() {
 
 #[test]
 fn answers_of_the_layers() {
+    let channels = ["web", "app"].map(|name| ChannelId::parse(name).expect("legal"));
+    let asked = ChannelId::parse("wbe").expect("legal");
+    let status = check(
+        unknown_channel(&asked, channels.iter()),
+        Code::NotFound,
+        "UNKNOWN_CHANNEL",
+        &[("channel", "wbe")],
+    );
+    assert_eq!(status.message(), "no channel wbe: configured are web, app");
+    let many = vec![asked.clone(); 18];
+    assert!(unknown_channel(&asked, many.iter()).message().ends_with(", wbe and 2 more"));
+    assert!(unknown_channel(&asked, [].iter()).message().contains("none is configured"));
     check(outcome_unknown(), Code::DeadlineExceeded, "OUTCOME_UNKNOWN", &[]);
     check(deadline_expired(), Code::DeadlineExceeded, "DEADLINE_EXPIRED", &[]);
     check(message_too_large(7), Code::ResourceExhausted, "MESSAGE_TOO_LARGE", &[("limitBytes", "7")]);
