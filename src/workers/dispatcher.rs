@@ -8,7 +8,10 @@ mod meters;
 mod push;
 
 use std::{
-    sync::{Arc, atomic::AtomicBool},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
     time::Duration,
 };
 
@@ -17,7 +20,7 @@ use tokio::{
     time::Instant,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::warn;
+use tracing::{debug, warn};
 
 use crate::{
     domain::Partition,
@@ -50,6 +53,8 @@ struct Shared {
     gate: Gate,
     ears: Ears,
     meters: Meters,
+    /// SKUs in a call: fewer after one that was rejected as a whole and could not be told by halves at once.
+    batch: AtomicUsize,
     /// Whether the last call brought nothing.
     is_failing: AtomicBool,
     /// Falls when pushes have had their time at shutdown.
@@ -70,7 +75,8 @@ impl ChannelWorker {
         let meters = Meters::new(setup.id.as_str());
         let gate = Gate::new(store.clone(), setup.id.clone(), setup.terms);
         let (is_failing, cut) = (AtomicBool::new(false), CancellationToken::new());
-        let shared = Shared { store, setup, gate, ears, meters, is_failing, cut };
+        let batch = AtomicUsize::new(setup.channel.batch_max());
+        let shared = Shared { store, setup, gate, ears, meters, batch, is_failing, cut };
         Self { shared: Arc::new(shared), permits, drain_timeout }
     }
 
@@ -121,6 +127,14 @@ impl ChannelWorker {
             self.shared.cut.cancel();
             pushes.wait().await;
         }
+        // What was handed back or parked is news to other processes: their sleep was measured before.
+        let channel = std::slice::from_ref(&self.shared.setup.id);
+        if let Err(fault) = self.shared.store.ring(channel).await {
+            debug!(
+                error = &fault as &dyn std::error::Error,
+                "cannot ring for others; they look by themselves"
+            );
+        }
     }
 
     /// Claims and pushes until a full turn finds nothing due, or the channel is to be left alone.
@@ -143,7 +157,7 @@ impl ChannelWorker {
                 let Ok(permit) = permit else { return Ok(Round::Idle(SLEEP_MAX)) };
                 // A probe that fails should cost one SKU an attempt, not a hundred.
                 let (ticket, limit) = match self.shared.gate.ask().await? {
-                    Pass::Go(ticket) => (ticket, self.shared.setup.channel.batch_max()),
+                    Pass::Go(ticket) => (ticket, self.shared.batch.load(Ordering::Relaxed)),
                     Pass::Probe(ticket) => (ticket, 1),
                     Pass::Wait { wait, why } => {
                         self.shared.count_wait(why);

@@ -70,7 +70,7 @@ impl FanOut {
             }
             self.refresh_channels().await?;
             for (partition, entries) in self.read(&mut reader, stop).await? {
-                self.carry(partition, &entries).await?;
+                self.carry(partition, &entries, stop).await?;
             }
             outage.is_over();
             pause(GATHER, stop).await;
@@ -108,7 +108,7 @@ impl FanOut {
             let mut cursor = Some(EntryId::default());
             while let Some(from) = cursor.filter(|_| !stop.is_cancelled()) {
                 let (entries, next) = store.adopt_entries(partition, &consumer, idle_ms, from, count).await?;
-                self.carry(partition, &entries).await?;
+                self.carry(partition, &entries, stop).await?;
                 cursor = next;
             }
         }
@@ -123,7 +123,12 @@ impl FanOut {
         Ok(())
     }
 
-    async fn carry(&mut self, partition: Partition, entries: &[Delivery]) -> Result<(), StoreError> {
+    async fn carry(
+        &mut self,
+        partition: Partition,
+        entries: &[Delivery],
+        stop: &CancellationToken,
+    ) -> Result<(), StoreError> {
         if entries.is_empty() {
             return Ok(());
         }
@@ -148,8 +153,9 @@ impl FanOut {
         counter!(telemetry::EVENTS_FANNED_OUT).increment(u64::try_from(events).unwrap_or(u64::MAX));
         if marks > 0 {
             self.wake.all_due();
-            let others: Vec<ChannelId> =
-                self.served.channels.iter().filter(|channel| !self.wake.serves(channel)).cloned().collect();
+            // Those who would be woken here claim no more once they are told to stop.
+            let is_theirs = |channel: &&ChannelId| stop.is_cancelled() || !self.wake.serves(channel);
+            let others: Vec<ChannelId> = self.served.channels.iter().filter(is_theirs).cloned().collect();
             self.store.ring(&others).await?;
         }
         Ok(())

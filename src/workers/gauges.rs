@@ -25,7 +25,7 @@ pub(super) async fn run(
     stop: CancellationToken,
 ) {
     let channels = policies.into_iter().map(|(id, policy)| Watched::new(id, policy)).collect();
-    let mut gauges = Gauges { store, settings, channels, quiet_rounds: QUIET_ROUNDS };
+    let mut gauges = Gauges { store, settings, channels, quiet_rounds: 0 };
     while pause(gauges.settings.poll_interval, &stop).await {
         if let Err(fault) = gauges.measure().await {
             // Readiness tells of it already.
@@ -71,7 +71,7 @@ impl Gauges {
             let lag_ms = counts.oldest_unconfirmed_ms.map_or(0, |oldest| (now_ms - oldest).max(0));
             channel.show(&counts, lag_ms);
             channel.show_control(&self.store).await?;
-            channel.walk(&self.store).await?;
+            channel.walk(&self.store, &counts).await?;
             channel.judge(&self.store, &self.settings, &counts, lag_ms).await?;
         }
         Ok(())
@@ -110,8 +110,13 @@ impl Watched {
     }
 
     /// Goes one page on over the unconfirmed SKUs; the sum of a whole walk is what is shown.
-    async fn walk(&mut self, store: &Store) -> Result<(), StoreError> {
-        let (units, next) = store.exposure_page(&self.id, &self.policy, self.place).await?;
+    async fn walk(&mut self, store: &Store, counts: &ChannelCounts) -> Result<(), StoreError> {
+        let is_over = counts.oldest_unconfirmed_ms.is_none() && counts.dead == 0;
+        let (units, next) = match is_over {
+            // Nothing is left to walk over, wherever the walk is.
+            true => (-self.exposed_so_far, None),
+            false => store.exposure_page(&self.id, &self.policy, self.place).await?,
+        };
         self.exposed_so_far += units;
         self.place = next.unwrap_or_default();
         if next.is_some() {

@@ -57,6 +57,8 @@ struct Seen {
     open_calls: usize,
     /// What was wrong with calls: not signed well, or older than what it shows.
     doubts: Vec<String>,
+    /// SKUs it does not know: a call with one of them is refused with 400, and nothing of it taken.
+    unknown: Vec<String>,
 }
 
 impl Seen {
@@ -127,6 +129,11 @@ impl Receiver {
 
     pub(crate) fn set(&self, mode: Mode) {
         self.mode.send_replace(mode);
+    }
+
+    /// Refuses every call with this SKU in it, whatever the mode.
+    pub(crate) fn knows_nothing_of(&self, sku: &str) {
+        self.seen.lock().unwrap().unknown.push(sku.to_owned());
     }
 
     /// All numbers taken so far, in order.
@@ -200,7 +207,11 @@ async fn receive(
             let _ = modes.changed().await;
         }
     }
-    seen.lock().unwrap().take(heard);
+    let mut seen = seen.lock().unwrap();
+    if heard.iter().any(|one| seen.unknown.contains(&one.sku)) {
+        return (StatusCode::BAD_REQUEST, "no such thing here");
+    }
+    seen.take(heard);
     (StatusCode::OK, "")
 }
 

@@ -146,3 +146,86 @@ async fn another_worker_takes_over_what_a_killed_one_had_claimed() {
     other.terminate();
     assert_eq!(other.ended().await.code(), Some(0));
 }
+
+#[tokio::test]
+async fn a_sku_the_receiver_does_not_know_dies_alone() {
+    let web = Receiver::start().await;
+    web.knows_nothing_of("sku-17");
+    let setup = Setup::on(Redis::shared().await).channel("web", &web.url(), SECRET, "batch = 10");
+    let mut gateway = setup.serve().await;
+    let skus: Vec<String> = (0..30).map(|n| format!("sku-{n}")).collect();
+    for sku in &skus {
+        gateway.put(&[(sku, 50)]).await;
+    }
+    for sku in skus.iter().filter(|sku| *sku != "sku-17") {
+        gateway.in_sync("web", sku).await;
+        assert_eq!(web.shows(sku).unwrap().quantity, 50, "{sku}");
+    }
+    gateway.logged(DEAD).await;
+    let dead_key = format!("{}:{{p0}}:dead:web", setup.namespace);
+    let mut redis = Redis::shared().await.connection().await;
+    let dead: Vec<String> =
+        redis::cmd("ZRANGE").arg(&dead_key).arg(0).arg(-1).query_async(&mut redis).await.unwrap();
+    assert_eq!(dead, ["sku-17"]);
+    assert_eq!(gateway.log_count(DEAD), 1);
+    let status = gateway.told("web", "sku-17").await;
+    assert!(!status.in_sync && status.last_error.contains("400"), "{status:?}");
+    assert_eq!(gateway.log_count("a channel fails: what it was not told is retried"), 0, "it works");
+    assert!(web.shows("sku-17").is_none());
+    web.check();
+}
+
+const DEAD: &str =
+    "a SKU is a dead letter: its channel shows an old number until it is replayed; see stockgate dead list";
+
+#[tokio::test]
+async fn a_sold_out_sku_is_paused_everywhere_also_where_it_was_sold() {
+    let receivers = [Receiver::start().await, Receiver::start().await, Receiver::start().await];
+    let [web, app, market] = &receivers;
+    let gateway = Setup::on(Redis::shared().await)
+        .channel("web", &web.url(), SECRET, "")
+        .channel("app", &app.url(), SECRET, "batch = 10")
+        .channel("market", &market.url(), SECRET, "pause_at = -1")
+        .serve()
+        .await;
+    let shown = async |version: i64| {
+        eventually(&format!("version {version} is shown everywhere"), SOON, async || {
+            let last: Vec<_> = receivers.iter().filter_map(|receiver| receiver.shows("a")).collect();
+            let is_shown = last.len() == 3 && last.iter().all(|heard| heard.version == version);
+            is_shown.then(|| last.iter().map(|heard| (heard.quantity, heard.paused)).collect::<Vec<_>>())
+        })
+        .await
+    };
+    gateway.put(&[("a", 5)]).await;
+    assert_eq!(shown(1).await, [(5, false); 3]);
+    for channel in ["web", "app", "market"] {
+        gateway.in_sync(channel, "a").await;
+    }
+    // The channel that sold the last one shows 0 by itself; its listing is paused all the same.
+    let own = DecrementRequest { channel: "web".to_owned(), ..sale("k1", "a", 5) };
+    gateway.stock().decrement(own).await.unwrap();
+    assert_eq!(shown(2).await, [(0, true), (0, true), (0, false)]);
+    for channel in ["web", "app", "market"] {
+        gateway.in_sync(channel, "a").await;
+    }
+    gateway.put(&[("a", 1)]).await;
+    assert_eq!(shown(3).await, [(1, false); 3]);
+    receivers.iter().for_each(Receiver::check);
+}
+
+#[tokio::test]
+async fn a_listing_is_paused_and_resumed_at_its_own_thresholds() {
+    let web = Receiver::start().await;
+    let gateway = Setup::on(Redis::shared().await)
+        .channel("web", &web.url(), SECRET, "pause_at = 2\nresume_at = 5")
+        .serve()
+        .await;
+    for left in [9, 3, 2, 4, 5, 0, 1, 6] {
+        gateway.put(&[("a", left)]).await;
+        gateway.in_sync("web", "a").await;
+    }
+    let story: Vec<_> = web.heard().iter().map(|heard| (heard.quantity, heard.paused)).collect();
+    let (no, yes) = (false, true);
+    assert_eq!(story, [(9, no), (3, no), (2, yes), (4, yes), (5, no), (0, yes), (1, yes), (6, no)]);
+    web.check();
+}

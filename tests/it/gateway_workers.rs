@@ -153,3 +153,49 @@ async fn a_channel_that_fails_is_logged_when_it_begins_and_when_it_ends() {
     web.set(Mode::Up);
     gateway.logged("a channel works again").await;
 }
+
+#[tokio::test]
+async fn an_idle_worker_asks_redis_for_next_to_nothing() {
+    /// Far above what is measured, far below what looking for work all the time would cost.
+    const PER_SECOND_MAX: f64 = 30.0;
+
+    let redis = Redis::start_with(&["--appendonly", "no"]).await;
+    let web = Receiver::start().await;
+    let mut setup = Setup::on(&redis);
+    for n in 0..10 {
+        setup = setup.channel(&format!("web-{n}"), &web.url(), SECRET, "");
+    }
+    let gateway = setup.serve_as("gateway").await;
+    gateway.put(&[("a", 5)]).await;
+    let mut worker = setup.serve_as("worker").await;
+    for n in 0..10 {
+        gateway.in_sync(&format!("web-{n}"), "a").await;
+    }
+    drop(gateway);
+    worker.logged("a new channel is told about all stock").await;
+    let mut connection = redis.connection().await;
+    let (mut commands_before, mut since) = (commands(&mut connection).await, Instant::now());
+    // The first seconds of a worker are not idle ones: what is counted is the calmest stretch of a few.
+    let mut calmest = f64::MAX;
+    for _ in 0..3 {
+        eventually("a stretch of three seconds", SOON, async || {
+            (since.elapsed() >= Duration::from_secs(3)).then_some(())
+        })
+        .await;
+        let (commands_now, now) = (commands(&mut connection).await, Instant::now());
+        let per_second = (commands_now - commands_before) as f64 / (now - since).as_secs_f64();
+        println!("an idle worker with ten channels: {per_second:.1} commands per second");
+        calmest = calmest.min(per_second);
+        (commands_before, since) = (commands_now, now);
+    }
+    assert!(calmest <= PER_SECOND_MAX, "{calmest:.1} commands per second");
+    worker.terminate();
+    assert_eq!(worker.ended().await.code(), Some(0));
+}
+
+/// How many commands a Redis has carried out so far; those inside scripts too.
+async fn commands(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
+    let info: String = redis::cmd("INFO").arg("stats").query_async(connection).await.unwrap();
+    let line = info.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
+    line.unwrap().trim().parse().unwrap()
+}

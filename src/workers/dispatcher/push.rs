@@ -1,6 +1,6 @@
 //! One claim on its way: what the channel shows already is confirmed, the rest is told, what was answered is written down.
 
-use std::time::Duration;
+use std::{sync::atomic::Ordering, time::Duration};
 
 use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info, warn};
@@ -13,7 +13,7 @@ use crate::{
 };
 
 use super::{
-    super::gate::{Pass, Ticket},
+    super::gate::{Pass, Ticket, Verdict},
     Shared,
     judge::{is_rejected_whole, settle_outcome, verdict},
 };
@@ -79,16 +79,15 @@ impl Shared {
                 None => None,
             };
             let Some(ticket) = ticket else {
-                // Not told now: whoever claims them next finds them as they were.
-                settlements.extend(
-                    part.iter().map(|item| settlement(item, SettleOutcome::Returned { sure: item.sure })),
-                );
+                // Told another time, and in smaller calls: were as many claimed again, none would ever be told. They went out
+                // in one that was rejected, and who knows whether all of it was.
+                self.batch.fetch_min(part.len(), Ordering::Relaxed);
+                settlements.extend(part.iter().map(|item| settlement(item, HANDED_BACK)));
                 continue;
             };
             let Some(outcomes) = self.call(&part).await else {
                 self.give_back(ticket).await;
-                let cut = SettleOutcome::Returned { sure: false };
-                settlements.extend(part.iter().map(|item| settlement(item, cut.clone())));
+                settlements.extend(part.iter().map(|item| settlement(item, HANDED_BACK)));
                 continue;
             };
             self.report(ticket, &outcomes).await;
@@ -96,6 +95,9 @@ impl Shared {
                 let second = part.split_off(part.len() / 2);
                 parts.extend([second, part]);
                 continue;
+            }
+            if verdict(&outcomes) == Verdict::Worked {
+                self.widen();
             }
             self.tell_of_health(&outcomes);
             settlements.extend(part.iter().zip(&outcomes).map(|(item, outcome)| self.judged(item, outcome)));
@@ -109,6 +111,8 @@ impl Shared {
         // The channel keeps its own time; this is for one that does not.
         let patience = self.setup.terms.call_timeout + CALL_GRACE;
         let answered = tokio::select! {
+            // No call begins once calls are cut off.
+            biased;
             () = self.cut.cancelled() => return None,
             answered = timeout(patience, self.setup.channel.push(&states)) => answered,
         };
@@ -134,6 +138,15 @@ impl Shared {
                 );
                 None
             }
+        }
+    }
+
+    /// After a call that worked and was not rejected as a whole: the next may carry twice as many, up to what the channel takes.
+    fn widen(&self) {
+        let batch_max = self.setup.channel.batch_max();
+        let batch = self.batch.load(Ordering::Relaxed);
+        if batch < batch_max {
+            self.batch.store((batch * 2).min(batch_max), Ordering::Relaxed);
         }
     }
 
@@ -179,12 +192,13 @@ impl Shared {
         settlement(item, settle_outcome(item, outcome, &self.setup.backoff, &self.meters.outcomes))
     }
 
-    /// Logs when the channel begins to fail and when it works again; a call that brought anything is one that works.
+    /// Logs when the channel begins to fail and when it works again; a call that was answered for its items is one
+    /// that works, whatever it said of them.
     fn tell_of_health(&self, outcomes: &[PushOutcome]) {
         let channel = self.setup.id.as_str();
         let error = outcomes.iter().find_map(PushOutcome::error);
-        let works = outcomes.iter().any(|outcome| outcome.error().is_none());
-        let failed_before = self.is_failing.swap(!works, std::sync::atomic::Ordering::Relaxed);
+        let works = verdict(outcomes) == Verdict::Worked;
+        let failed_before = self.is_failing.swap(!works, Ordering::Relaxed);
         match error {
             Some(error) if !works && !failed_before => {
                 warn!(channel, error = %error, "a channel fails: what it was not told is retried");
@@ -241,6 +255,9 @@ impl Shared {
         }
     }
 }
+
+/// Due again at once, for whoever comes; a call went out, so nobody is sure what the channel shows.
+const HANDED_BACK: SettleOutcome = SettleOutcome::Returned { sure: false };
 
 /// A channel that does not keep its own timeout is given so much more.
 const CALL_GRACE: Duration = Duration::from_millis(250);
