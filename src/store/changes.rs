@@ -156,7 +156,7 @@ mod tests {
                 (change.sku.as_str(), change.available_delta, change.version, change.source.is_some())
             })
             .collect();
-        assert_eq!(told, [("A", -1, 2, true), ("B", 2, 9, false), ("A", 0, 3, false)]);
+        assert_eq!(told, [("A", -1, 2, true), ("B", 2, 9, true), ("A", 0, 3, false)]);
         for bad in ["d A -1 0 4 0 2", "{}\nq A 0 0 0 0 0", "{}\nd A 1"] {
             assert!(read("99", bad).is_none(), "{bad}");
         }
