@@ -49,6 +49,8 @@ struct Telling {
     in_hand: Vec<Vec<InHand>>,
     acknowledged: HashSet<(Partition, EntryId)>,
     confirmed: BTreeMap<(usize, Sku), i64>,
+    /// The version with which a person gave a dead letter up: its lag is forgiven.
+    given_up: BTreeMap<(usize, Sku), i64>,
     serial: usize,
 }
 
@@ -67,6 +69,7 @@ impl Telling {
             in_hand: CHANNELS.iter().map(|_| Vec::new()).collect(),
             acknowledged: HashSet::new(),
             confirmed: BTreeMap::new(),
+            given_up: BTreeMap::new(),
             serial: 0,
         }
     }
@@ -168,7 +171,13 @@ impl Telling {
         assert!(self.shop.store.resync(channel, Some(&sku(name))).await.unwrap());
     }
 
-    async fn treat(&self, channel: usize, remedy: DeadRemedy) {
+    async fn treat(&mut self, channel: usize, remedy: DeadRemedy) {
+        let (states, levels) = tokio::join!(self.states(), self.levels());
+        for (on, name, state) in states {
+            if remedy == DeadRemedy::Discard && on == channel && state.dead_ms.is_some() {
+                self.given_up.insert((channel, sku(SKUS[name])), levels[name].version);
+            }
+        }
         let scope = DeadScope { channel: Some(self.channels[channel].clone()), ..DeadScope::default() };
         let operator =
             Operator { client: ClientId::anonymous(), actor: Text::default(), reason: Text::default() };
@@ -333,7 +342,8 @@ impl Telling {
                 self.check_truth(channel, &sku, level, &state, &told);
             }
             let of_sku: Vec<&Event> = events.iter().filter(|event| event.sku == sku).collect();
-            self.check_lag(&of_sku, &state, &told);
+            let given_up = self.given_up.get(&(channel, sku)).copied().unwrap_or(0);
+            self.check_lag(&of_sku, given_up, &state, &told);
         }
         self.confirmed = now_confirmed;
     }
@@ -350,11 +360,11 @@ impl Telling {
     }
 
     /// The lag is never told shorter than it is.
-    fn check_lag(&self, of_sku: &[&Event], state: &SyncState, told: &str) {
+    fn check_lag(&self, of_sku: &[&Event], given_up: i64, state: &SyncState, told: &str) {
         let unconfirmed = of_sku.iter().filter(|event| {
             event.kind != EventKind::Refused
                 && event.kind.concerns_channels()
-                && event.version > state.confirmed_version
+                && event.version > state.confirmed_version.max(given_up)
                 && self.is_acknowledged(event)
         });
         let Some(oldest_ms) = unconfirmed.map(|event| event.at_ms).min() else { return };
