@@ -43,10 +43,6 @@ function marking.write(command, key, list, ...)
   if ... then redis.call(command, key, ..., unpack(list)) else redis.call(command, key, unpack(list)) end
 end
 
-function marking.is_leased(text)
-  return text and not string.find(text, '^%d+ %- ')
-end
-
 -- The text a leased, dead or forced SKU's work gets; nothing when it stays as it is.
 function marking.work_after(item, force, text, is_leased, is_dead)
   local one = work.read(text)
@@ -64,16 +60,11 @@ local function has_moved(item, channel)
   return string.find(' ' .. item.movers .. ' ', ' ' .. channel.id .. ' ', 1, true)
 end
 
--- Counts a channel that shows units of what is sold out.
-function marking.count_showing(showing, index, item, quantity, paused)
-  if item.sold_out_ms > 0 and quantity > 0 and not paused then showing[index] = (showing[index] or 0) + 1 end
-end
-
 -- Marks the items on one channel; answers how many, and adds to showing[index] when the channel shows units of that item.
 function marking.mark(keys, channel, items, known, now, showing)
   local due_add, dirty_add, work_set, sync_set, marked = {}, {}, {}, {}, 0
   for index, item in ipairs(items) do
-    local due, lease, dead = tonumber(known.due[index] or nil), marking.is_leased(known.work[index]), tonumber(known.dead[index] or nil)
+    local due, lease, dead = tonumber(known.due[index] or nil), work.is_leased(known.work[index]), tonumber(known.dead[index] or nil)
     local version, quantity, paused = work.confirmed(known.sync[index])
     local left = math.max(quantity + item.delta, 0)
     local is_idle = not due and not lease and not dead and not known.work[index]
@@ -95,7 +86,7 @@ function marking.mark(keys, channel, items, known, now, showing)
       local score = not lease and due_at(item, channel, due, dead, now)
       if score then marking.push(due_add, score, item.sku) end
     end
-    marking.count_showing(showing, index, item, quantity, paused)
+    sold_out.count(showing, index, item, quantity, paused)
   end
   marking.write('HSET', keys.sync, sync_set)
   marking.write('ZADD', keys.dirty, dirty_add, 'LT')

@@ -8,7 +8,7 @@ function plain.mark(keys, channel, items, known, now_text, showing)
     if (tonumber(string.match(sync or '', '^%d+')) or 0) < item.last then
       marked = marked + 1
       dirty_add[2 * marked - 1], dirty_add[2 * marked] = item.changed_text, item.sku
-      if marking.is_leased(text) then
+      if work.is_leased(text) then
         local after = marking.work_after(item, 0, text, true, false)
         if after then marking.push(work_set, item.sku, after) end
       elseif item.available <= channel.urgent_at then
@@ -19,7 +19,7 @@ function plain.mark(keys, channel, items, known, now_text, showing)
     end
     if item.sold_out_ms > 0 and sync then
       local _, quantity, paused = work.confirmed(sync)
-      marking.count_showing(showing, index, item, quantity, paused)
+      sold_out.count(showing, index, item, quantity, paused)
     end
   end
   marking.write('ZADD', keys.dirty, dirty_add, 'LT')

@@ -2,6 +2,11 @@
 -- A paused listing shows none.
 local sold_out = {}
 
+-- Counts a channel that shows units of what is sold out.
+function sold_out.count(showing, index, item, quantity, paused)
+  if item.sold_out_ms > 0 and quantity > 0 and not paused then showing[index] = (showing[index] or 0) + 1 end
+end
+
 -- What is noted of these SKUs; nil when there is nothing to note or to forget.
 function sold_out.read(key, skus, any_sold_out)
   if server.call('HLEN', key) == 0 and not any_sold_out then return nil end

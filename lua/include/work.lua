@@ -24,6 +24,10 @@ function work.write(one)
     .. ' ' .. one.error
 end
 
+function work.is_leased(text)
+  return text and not string.find(text, '^%d+ %- ')
+end
+
 -- Version, quantity and whether its listing is paused, as a channel confirmed them last: "<version> <quantity> <paused> <ms>".
 function work.confirmed(text)
   local version, quantity, paused = string.match(text or '', '^(%d+) (%-?%d+) ([01]) ')

@@ -85,14 +85,11 @@ impl ChannelServer {
         if let Some(operator) = &operator {
             letters::log(remedy, &scope, operator, &done);
         }
-        if done.treated > 0 {
-            if let Err(fault) = self.store.ring(&self.named(scope.channel.as_ref())).await {
-                // It is done; workers find it a second later.
-                tracing::debug!(
-                    error = &fault as &dyn std::error::Error,
-                    "cannot ring for what was replayed"
-                );
-            }
+        if done.treated > 0
+            && let Err(fault) = self.store.ring(&self.named(scope.channel.as_ref())).await
+        {
+            // It is done; workers find it a second later.
+            tracing::debug!(error = &fault as &dyn std::error::Error, "cannot ring for what was replayed");
         }
         let sample = done.sample.iter().map(|letter| letters::message(letter, &self.channels)).collect();
         let next =
