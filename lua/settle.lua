@@ -62,7 +62,7 @@ for index = 1, count do
   if not is_ours then
     verdict.answer(run, index, 0, 0, 0, 0, 0)
   elseif outcome == 'applied' then
-    verdict.confirm(run, out, index, { sku = sku, version = tonumber(argv[at + 1]), shown = argv[at + 2], text = texts[index] }, since, sure)
+    verdict.confirm(run, out, index, sku, tonumber(argv[at + 1]), argv[at + 2], texts[index], since, sure)
   else
     local item = { sku = sku, outcome = outcome, delay_ms = tonumber(argv[at + 1]), burn = tonumber(argv[at + 2]) }
     item.sure, item.error = argv[at + 3], argv[at + 4]

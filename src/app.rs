@@ -312,6 +312,7 @@ fn worker_settings(config: &Config) -> WorkerSettings {
         consumer: uuid::Uuid::now_v7().simple().to_string(),
         poll_interval: config.propagation.poll_interval,
         fan_out_batch: config.propagation.fan_out_batch,
+        gather: config.propagation.gather,
         sweep_interval: config.holds.sweep_interval,
         sweep_batch: u32::try_from(config.holds.sweep_batch).unwrap_or(u32::MAX),
         lag_critical: config.propagation.lag_critical,

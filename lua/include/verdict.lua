@@ -15,36 +15,36 @@ local function current(run, index)
 end
 
 -- Whether units were shown before and are not now, or the other way round; only asked while something is sold out.
-local function note_sold_out(run, out, item, showed)
-  local quantity, paused = string.match(item.shown, '^(%-?%d+) ([01])$')
+local function note_sold_out(run, out, sku, shown, showed)
+  local quantity, paused = string.match(shown, '^(%-?%d+) ([01])$')
   local shows = tonumber(quantity) > 0 and paused ~= '1'
   if showed == shows then return -1 end
-  local text, since_ms = sold_out.told(server.call('HGET', run.sold_out_key, item.sku) or nil, shows)
-  if text then settling.pair(out.sold_out_set, item.sku, text) end
-  if since_ms then out.sold_out_gone[#out.sold_out_gone + 1] = item.sku end
+  local text, since_ms = sold_out.told(server.call('HGET', run.sold_out_key, sku) or nil, shows)
+  if text then settling.pair(out.sold_out_set, sku, text) end
+  if since_ms then out.sold_out_gone[#out.sold_out_gone + 1] = sku end
   return since_ms and math.max(run.now - since_ms, 0) or -1
 end
 
-function verdict.confirm(run, out, index, item, since, sure)
+function verdict.confirm(run, out, index, sku, version, shown, text, since, sure)
   local before, quantity, paused = work.confirmed(run.sync[index])
   local sold_out_ms = -1
-  if item.version >= before then
-    settling.pair(out.sync_set, item.sku, item.version .. ' ' .. item.shown .. ' ' .. run.now_text)
-    if run.counts_sold_out then sold_out_ms = note_sold_out(run, out, item, quantity > 0 and not paused) end
+  if version >= before then
+    settling.pair(out.sync_set, sku, version .. ' ' .. shown .. ' ' .. run.now_text)
+    if run.counts_sold_out then sold_out_ms = note_sold_out(run, out, sku, shown, quantity > 0 and not paused) end
   end
-  if run.dead[index] then out.superseded[#out.superseded + 1] = item.sku end
+  if run.dead[index] then out.superseded[#out.superseded + 1] = sku end
   local lag_ms = math.max(run.now - (tonumber(run.dirty[index]) or run.now), 0)
-  local available, version, updated_ms = current(run, index)
-  local is_newest = since == '0' and sure ~= '2' and version <= item.version
-  verdict.answer(run, index, is_newest and 1 or 2, lag_ms, math.max(item.version - before, 0), sold_out_ms, run.dead[index] and 1 or 0)
+  local available, now_version, updated_ms = current(run, index)
+  local is_newest = since == '0' and sure ~= '2' and now_version <= version
+  verdict.answer(run, index, is_newest and 1 or 2, lag_ms, math.max(version - before, 0), sold_out_ms, run.dead[index] and 1 or 0)
   if is_newest then
-    out.done[#out.done + 1] = item.sku
+    out.done[#out.done + 1] = sku
     return
   end
-  local one = work.read(item.text)
-  settling.pair(out.dirty_set, since ~= '0' and since or updated_ms, item.sku)
+  local one = work.read(text)
+  settling.pair(out.dirty_set, since ~= '0' and since or updated_ms, sku)
   one.attempts, one.first_ms, one.error, one.sure = '0', '0', '', sure == '2' and '0' or '1'
-  settling.park(out, item.sku, one, (available and available <= run.urgent_at) and '0' or run.now_text)
+  settling.park(out, sku, one, (available and available <= run.urgent_at) and '0' or run.now_text)
 end
 
 function verdict.fail(run, out, index, item, one)

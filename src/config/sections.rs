@@ -139,6 +139,9 @@ pub struct Propagation {
     pub poll_interval: Duration,
     /// Stream entries fanned out at once.
     pub fan_out_batch: usize,
+    /// After a fan-out, what comes within so long goes together in the next.
+    #[serde(with = "humantime_serde")]
+    pub gather: Duration,
     /// The wait after a first failure.
     #[serde(with = "humantime_serde")]
     pub backoff_first: Duration,

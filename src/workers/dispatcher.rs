@@ -175,7 +175,7 @@ impl ChannelWorker {
         }
     }
 
-    /// Claims once and pushes what it got; when there is more to do, or None when there may be more now.
+    /// Claims once and pushes what it got; when there is more to do, or None when there is more now.
     async fn claim_and_push(
         &self,
         partition: Partition,
@@ -186,7 +186,8 @@ impl ChannelWorker {
     ) -> Result<Option<Duration>, StoreError> {
         let shared = &self.shared;
         let (store, setup) = (&shared.store, &shared.setup);
-        let token = uuid::Uuid::now_v7().simple().to_string();
+        // Names one lease among those a SKU ever had; short, since it is written for every SKU.
+        let token = format!("{:016x}", fastrand::u64(..));
         let lease_end = Instant::now() + store.lease();
         let claim = match store.claim(partition, &setup.id, &setup.rules, &token, limit).await {
             Ok(claim) => claim,
@@ -199,12 +200,15 @@ impl ChannelWorker {
             shared.give_back(ticket).await;
             return Ok(Some(claim.next_in_ms.map_or(SLEEP_MAX, Duration::from_millis)));
         }
+        // A claim that is not full has left nothing that is due now.
+        let is_full = claim.items.len() + claim.broken.len() >= limit;
+        let next_in = claim.next_in_ms.map_or(SLEEP_MAX, Duration::from_millis);
         let shared = Arc::clone(shared);
         pushes.spawn(async move {
             shared.push(InHand { partition, token, claim, lease_end }, ticket).await;
             drop(permit);
         });
-        Ok(None)
+        Ok((!is_full).then_some(next_in))
     }
 }
 

@@ -18,9 +18,6 @@ use super::{FAULT_PAUSE, Wake, WorkerSettings, outage::Outage, pause};
 
 /// How long one read waits for entries.
 const READ_WAIT_MS: u64 = 5000;
-/// What comes within so long after a read goes together in the next: under load this halves what Redis pays per sale, and
-/// an idle stream is still read at once.
-const GATHER: Duration = Duration::from_millis(5);
 /// Entries idle this long are taken over: their reader died, or stopped in the middle. Marking twice is harmless.
 const ADOPT_AFTER: Duration = Duration::from_secs(5);
 /// No entry is carried by a list of channels older than this.
@@ -73,7 +70,8 @@ impl FanOut {
                 self.carry(partition, &entries, stop).await?;
             }
             outage.is_over();
-            pause(GATHER, stop).await;
+            // What comes meanwhile goes together: a fan_out costs as much per channel for one SKU as for ten.
+            pause(self.settings.gather, stop).await;
         }
         Ok(())
     }

@@ -40,6 +40,8 @@ pub struct WorkerSettings {
     pub poll_interval: Duration,
     /// Stream entries fanned out at once.
     pub fan_out_batch: usize,
+    /// After a fan-out, what comes within so long goes together in the next.
+    pub gather: Duration,
     /// How often overdue holds are looked for.
     pub sweep_interval: Duration,
     /// Overdue holds ended by one script.

@@ -233,6 +233,7 @@ impl Crew {
             consumer: uuid::Uuid::now_v7().simple().to_string(),
             poll_interval: Duration::from_secs(1),
             fan_out_batch: 1000,
+            gather: Duration::from_millis(5),
             sweep_interval: Duration::from_secs(1),
             sweep_batch: 100,
             lag_critical: HOUR,

@@ -51,6 +51,8 @@ impl Guarded {
             .arg("--logfile")
             .arg(home.log())
             .args(["--appendonly", "yes", "--appendfsync", config.fsync.as_str(), "--save", ""])
+            // The default, 64 MB, is a rewrite every few seconds while many channels are told a lot, and each takes a core.
+            .args(["--auto-aof-rewrite-min-size", "256mb"])
             .args(["--maxmemory-policy", "noeviction"])
             .stdin(Stdio::piped())
             // What Redis says before it opens its log, and what the shell says when it cannot run it.
