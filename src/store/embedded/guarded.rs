@@ -52,7 +52,7 @@ impl Guarded {
             .arg(home.log())
             .args(["--appendonly", "yes", "--appendfsync", config.fsync.as_str(), "--save", ""])
             // The default, 64 MB, is a rewrite every few seconds while many channels are told a lot, and each takes a core.
-            .args(["--auto-aof-rewrite-min-size", "256mb"])
+            .args(["--auto-aof-rewrite-min-size", "512mb"])
             .args(["--maxmemory-policy", "noeviction"])
             .stdin(Stdio::piped())
             // What Redis says before it opens its log, and what the shell says when it cannot run it.
