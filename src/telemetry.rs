@@ -92,6 +92,7 @@ catalogue! {
     Counter EVENTS_FANNED_OUT = "stockgate_events_fanned_out_total": "Events marked due on the channels.";
     Histogram SYNC_LAG_SECONDS = "stockgate_sync_lag_seconds": "Time from the oldest change a channel had not confirmed to its confirmation, by channel.";
     Gauge OLDEST_UNCONFIRMED_SECONDS = "stockgate_oldest_unconfirmed_seconds": "Age of the oldest change not confirmed, by channel; 0 when all are.";
+    Gauge UNCARRIED_SECONDS = "stockgate_uncarried_seconds": "Age of the oldest event not carried to the channels yet; 0 when all are.";
     Gauge DUE = "stockgate_due": "SKUs that wait to be told, by channel.";
     Gauge LEASED = "stockgate_leased": "SKUs that are being told, by channel.";
     Gauge DEAD = "stockgate_dead": "Dead letters that wait for a person, by channel.";
@@ -119,7 +120,7 @@ catalogue! {
 /// The metrics without labels, which are shown as 0 before the first time: a rate needs a start.
 const COUNTERS_FROM_ZERO: [&str; 7] =
     [REPLAYS, BATCHES, EMBEDDED_RESTARTS, HOLDS_EXPIRED, EVENTS_FANNED_OUT, POISON_ENTRIES, BROKEN_RECORDS];
-const GAUGES_FROM_ZERO: [&str; 3] = [QUEUE_CALLS, REDIS_UP, WATCHES];
+const GAUGES_FROM_ZERO: [&str; 4] = [QUEUE_CALLS, REDIS_UP, WATCHES, UNCARRIED_SECONDS];
 
 /// Reads what is to be logged.
 pub fn log_filter(level: &str) -> Result<EnvFilter, TelemetryError> {

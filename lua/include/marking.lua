@@ -24,13 +24,15 @@ function marking.read(keys, skus, now_text, needs_all, is_mover)
 end
 
 -- The score a marked SKU gets; nothing when it stays where it is.
-local function due_at(item, channel, due, dead, now)
+local function due_at(item, channel, due, dead, now, text)
   local is_live = due and due < work.LATER
   if item.behind then return not due and work.LATER + now or nil end
   if dead and not is_live then return math.max(now, dead + marking.DEAD_PAUSE_MS) end
-  local is_parked = is_live and due > now
-  if item.available <= channel.urgent_at and not is_parked then return 0 end
-  return not is_live and now or nil
+  local is_later = is_live and due > now
+  -- After a failure it waits for its time; what was only told to wait does not wait with news.
+  if is_later and text and not string.find(text, '^0 ') then return nil end
+  if item.available <= channel.urgent_at then return 0 end
+  return (is_later or not is_live) and now or nil
 end
 
 function marking.push(list, first, second)
@@ -67,6 +69,7 @@ function marking.mark(keys, channel, items, known, now, showing)
     local due, lease, dead = tonumber(known.due[index] or nil), work.is_leased(known.work[index]), tonumber(known.dead[index] or nil)
     local version, quantity, paused = work.confirmed(known.sync[index])
     local left = math.max(quantity + item.delta, 0)
+    if version > item.last then item.is_old = true end
     local is_idle = not due and not lease and not dead and not known.work[index]
     local knows = item.source == channel.id and version == item.first - 1 and version > 0 and is_idle
     -- Who moved its number by itself shows nobody knows what, even when a claim ran ahead of this and confirmed it.
@@ -83,7 +86,7 @@ function marking.mark(keys, channel, items, known, now, showing)
         if since and since > 0 then oldest_ms = math.min(oldest_ms, since) end
       end
       marking.push(dirty_add, oldest_ms, item.sku)
-      local score = not lease and due_at(item, channel, due, dead, now)
+      local score = not lease and due_at(item, channel, due, dead, now, known.work[index])
       if score then marking.push(due_add, score, item.sku) end
     end
     sold_out.count(showing, index, item, quantity, paused)

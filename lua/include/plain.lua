@@ -5,7 +5,9 @@ function plain.mark(keys, channel, items, known, now_text, showing)
   local dirty_add, first_add, due_add, work_set, marked = {}, {}, {}, {}, 0
   for index = 1, #items do
     local item, text, sync = items[index], known.work[index], known.sync[index]
-    if (tonumber(string.match(sync or '', '^%d+')) or 0) < item.last then
+    local version = tonumber(string.match(sync or '', '^%d+')) or 0
+    if version > item.last then item.is_old = true end
+    if version < item.last then
       marked = marked + 1
       dirty_add[2 * marked - 1], dirty_add[2 * marked] = item.changed_text, item.sku
       if work.is_leased(text) then

@@ -17,7 +17,8 @@ end
 function sold_out.note(key, items, known, showing)
   local set, gone = {}, {}
   for index, item in ipairs(items) do
-    if not item.behind then
+    -- An entry adopted from a dead worker may tell of what is long over.
+    if not item.behind and not item.is_old then
       local since = string.match(known[index] or '', '^(%d+) ')
       if item.sold_out_ms > 0 and showing[index] then
         set[#set + 1] = item.sku

@@ -36,7 +36,7 @@ function verdict.confirm(run, out, index, sku, version, shown, text, since, sure
   local lag_ms = math.max(run.now - (tonumber(run.dirty[index]) or run.now), 0)
   local available, now_version, updated_ms = current(run, index)
   local is_newest = since == '0' and sure ~= '2' and now_version <= version
-  verdict.answer(run, index, is_newest and 1 or 2, lag_ms, math.max(version - before, 0), sold_out_ms, run.dead[index] and 1 or 0)
+  verdict.answer(run, index, is_newest and 1 or 2, lag_ms, before == 0 and 1 or math.max(version - before, 0), sold_out_ms, run.dead[index] and 1 or 0)
   if is_newest then
     out.done[#out.done + 1] = sku
     return
@@ -49,10 +49,10 @@ end
 
 function verdict.fail(run, out, index, item, one)
   if item.outcome == 'returned' then
+    local available = current(run, index)
     one.sure = one.sure ~= '2' and item.sure or '0'
-    -- Nothing was tried yet: its age does not begin.
-    if one.attempts == '0' and one.error == '' then one.first_ms = '0' end
-    settling.park(out, item.sku, one, run.now_text)
+    if one.attempts == '0' then one.first_ms = '0' end
+    settling.park(out, item.sku, one, (available and available <= run.urgent_at) and '0' or run.now_text)
     return verdict.answer(run, index, 3, run.now, 0, 0, 0)
   end
   local attempts = tonumber(one.attempts) + item.burn
@@ -62,11 +62,15 @@ function verdict.fail(run, out, index, item, one)
   local has_moved = one.since ~= '0' or one.sure == '2' or version > tonumber(one.claimed)
   local since_ms = tonumber(run.dirty[index]) or run.now
   one.attempts, one.error, one.sure = attempts, item.error, '0'
+  -- Nothing has failed yet: its age has not begun, however long the channel is left alone.
+  if attempts == 0 then one.first_ms = '0' end
   if is_over and not has_moved then
     settling.bury(out, item.sku, one, run.now, since_ms)
     return verdict.answer(run, index, 4, math.max(run.now - since_ms, 0), 0, 0, 0)
   end
-  local due_ms = math.min(run.now + item.delay_ms, work.LATER - 1)
+  -- What waits without having failed does not wait with news.
+  local delay_ms = (has_moved and attempts == 0) and 0 or item.delay_ms
+  local due_ms = math.min(run.now + delay_ms, work.LATER - 1)
   settling.park(out, item.sku, one, due_ms)
   verdict.answer(run, index, 3, due_ms, 0, 0, 0)
 end

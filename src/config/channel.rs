@@ -19,6 +19,9 @@ pub const CHANNELS_MAX: usize = 64;
 /// The most that is read of a secret file, in bytes; a secret is far shorter.
 const SECRET_FILE_BYTES_MAX: u64 = 4096;
 
+/// From the end of a call's time to the end of its lease, at least: claiming takes some too.
+const LEASE_MARGIN: Duration = Duration::from_millis(500);
+
 /// The `pause_at` of a listing that is never paused.
 const NEVER: i64 = -1;
 
@@ -146,13 +149,14 @@ fn check_timeout(
     origins: &Origins,
     problems: &mut Vec<Problem>,
 ) {
-    if channel.timeout < propagation.lease {
+    if channel.timeout + LEASE_MARGIN <= propagation.lease {
         return;
     }
     // Else another worker takes the SKUs over while this one still waits, and both push.
     let detail = format!(
-        "is {}, must be shorter than propagation.lease, {} in {}: raise the lease or lower the timeout",
+        "is {}, must be {} shorter than propagation.lease, {} in {}: raise the lease or lower the timeout",
         humantime::format_duration(channel.timeout),
+        humantime::format_duration(LEASE_MARGIN),
         humantime::format_duration(propagation.lease),
         origins.of("propagation.lease"),
     );

@@ -23,7 +23,7 @@ pub(super) const SETTINGS: &[(&str, Shape)] = &[
     ("redis.connect_timeout", Span("10ms", "1m")),
     ("redis.namespace", Label),
     ("redis.partitions", Integer(1, 4096)),
-    ("redis.pool_max", Integer(2, 1024)),
+    ("redis.pool_max", Integer(3, 1024)),
     ("embedded.data_dir", Name),
     ("embedded.redis_server", Name),
     ("embedded.fsync", Words(&["everysec", "always"])),

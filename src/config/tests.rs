@@ -358,7 +358,7 @@ fn settings_that_contradict_each_other_are_refused_with_both_names() {
         &format!("{WEB}timeout = \"30s\"\n"),
         &[],
         &[
-            "channels.web.timeout in FILE is 30s, must be shorter than propagation.lease, 30s in the defaults: raise the \
+            "channels.web.timeout in FILE is 30s, must be 500ms shorter than propagation.lease, 30s in the defaults: raise the \
          lease or lower the timeout",
         ],
     );

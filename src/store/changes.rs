@@ -79,8 +79,9 @@ fn source_of(cause: &str) -> Option<ChannelId> {
     if !cause.contains("\"channel\"") {
         return None;
     }
-    let mut causes = serde_json::Deserializer::from_str(cause).into_iter::<Source<'_>>();
-    ChannelId::parse(&causes.next()?.ok()?.channel).ok()
+    // An act on a hold names no channel; the reserve's cause, which follows its own, does.
+    let causes = serde_json::Deserializer::from_str(cause).into_iter::<Source<'_>>();
+    causes.map_while(Result::ok).find_map(|cause| ChannelId::parse(&cause.channel).ok())
 }
 
 /// The entries of an XREAD or XREADGROUP reply, by key of their stream; none when it ran out of time.
@@ -156,7 +157,11 @@ mod tests {
                 (change.sku.as_str(), change.available_delta, change.version, change.source.is_some())
             })
             .collect();
-        assert_eq!(told, [("A", -1, 2, true), ("B", 2, 9, true), ("A", 0, 3, false)]);
+        assert_eq!(
+            told,
+            [("A", -1, 2, true), ("B", 2, 9, true), ("A", 0, 3, true)],
+            "a hold's end is of its channel"
+        );
         for bad in ["d A -1 0 4 0 2", "{}\nq A 0 0 0 0 0", "{}\nd A 1"] {
             assert!(read("99", bad).is_none(), "{bad}");
         }

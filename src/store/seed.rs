@@ -25,6 +25,8 @@ pub struct Seeding {
     pub cause: SeedingCause,
     /// The last resync that was asked for when this began; a later one is another seeding.
     asked: u64,
+    /// Whether it was never told all stock.
+    pub is_first: bool,
 }
 
 /// Why a channel must be told about all stock.
@@ -86,7 +88,7 @@ impl Store {
             (Some(told), Some(now)) if told != now => SeedingCause::Policy,
             _ => return Ok(None),
         };
-        Ok(Some(Seeding { channel: channel.clone(), cause, asked }))
+        Ok(Some(Seeding { channel: channel.clone(), cause, asked, is_first: told.is_none() }))
     }
 
     /// Takes, or keeps, the walk of a channel for `worker`; false while another worker is at it.

@@ -28,6 +28,28 @@ pub struct StreamStats {
 }
 
 impl Store {
+    /// Time of the oldest entry that is not carried to channels yet, in ms of the Redis clock; None when all are.
+    pub async fn oldest_uncarried_ms(&self) -> Result<Option<i64>, StoreError> {
+        let mut oldest: Option<i64> = None;
+        for partition in self.partitions().all() {
+            let key = self.inner.keys.events(partition);
+            let newest: Value =
+                self.query(redis::cmd("XREVRANGE").arg(&key).arg("+").arg("-").arg("COUNT").arg(1)).await?;
+            if at_ms(&newest).is_none() {
+                continue;
+            }
+            let groups: StreamInfoGroupsReply =
+                self.query(redis::cmd("XINFO").arg("GROUPS").arg(&key)).await?;
+            let Some(group) = groups.groups.into_iter().find(|group| group.name == GROUP) else { continue };
+            let mut next = redis::cmd("XRANGE");
+            next.arg(&key).arg(format!("({}", group.last_delivered_id)).arg("+").arg("COUNT").arg(1);
+            let unread = at_ms(&self.query(&next).await?);
+            let pending = self.oldest_pending_ms(&key, group.pending).await?;
+            oldest = [oldest, unread, pending].into_iter().flatten().min();
+        }
+        Ok(oldest)
+    }
+
     /// Counts the stream of every partition, in order; some five round trips each.
     pub async fn stream_stats(&self) -> Result<Vec<StreamStats>, StoreError> {
         let mut all = Vec::with_capacity(usize::from(self.partitions().count()));

@@ -155,10 +155,9 @@ impl ChannelWorker {
                     permit = Arc::clone(&self.permits).acquire_owned() => permit,
                 };
                 let Ok(permit) = permit else { return Ok(Round::Idle(SLEEP_MAX)) };
-                // A probe that fails should cost one SKU an attempt, not a hundred.
-                let (ticket, limit) = match self.shared.gate.ask().await? {
-                    Pass::Go(ticket) => (ticket, self.shared.batch.load(Ordering::Relaxed)),
-                    Pass::Probe(ticket) => (ticket, 1),
+                let limit = self.shared.batch.load(Ordering::Relaxed);
+                let ticket = match self.shared.gate.ask().await? {
+                    Pass::Go(ticket) | Pass::Probe(ticket) => ticket,
                     Pass::Wait { wait, why } => {
                         self.shared.count_wait(why);
                         return Ok(Round::Shut(wait));

@@ -20,6 +20,8 @@ use super::{FAULT_PAUSE, Wake, WorkerSettings, outage::Outage, pause};
 const READ_WAIT_MS: u64 = 5000;
 /// Entries idle this long are taken over: their reader died, or stopped in the middle. Marking twice is harmless.
 const ADOPT_AFTER: Duration = Duration::from_secs(5);
+/// Batches taken over in one turn: live changes come first, also while entries cannot be acknowledged.
+const ADOPTED_MAX: usize = 8;
 /// No entry is carried by a list of channels older than this.
 pub(super) const CHANNELS_REFRESH: Duration = Duration::from_secs(1);
 
@@ -59,6 +61,10 @@ impl FanOut {
         // After a Redis that lost its data the group is made again, from the beginning of the stream.
         self.store.ensure_group().await?;
         let mut reader = self.store.event_reader(&self.settings.consumer).await?;
+        // After a fault: what we had read before it, without waiting for it to be idle.
+        for (partition, entries) in reader.unfinished(self.settings.fan_out_batch).await? {
+            self.carry(partition, &entries, stop).await?;
+        }
         let mut adopt_at = Instant::now();
         while !stop.is_cancelled() {
             if adopt_at <= Instant::now() {
@@ -102,9 +108,11 @@ impl FanOut {
         let idle_ms = u64::try_from(ADOPT_AFTER.as_millis()).unwrap_or(u64::MAX);
         let (store, count) = (self.store.clone(), self.settings.fan_out_batch);
         let consumer = self.settings.consumer.clone();
+        let mut left = ADOPTED_MAX;
         for partition in store.partitions().all() {
             let mut cursor = Some(EntryId::default());
-            while let Some(from) = cursor.filter(|_| !stop.is_cancelled()) {
+            while let Some(from) = cursor.filter(|_| left > 0 && !stop.is_cancelled()) {
+                left -= 1;
                 let (entries, next) = store.adopt_entries(partition, &consumer, idle_ms, from, count).await?;
                 self.carry(partition, &entries, stop).await?;
                 cursor = next;

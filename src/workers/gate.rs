@@ -280,6 +280,13 @@ impl State {
     }
 }
 
+impl Ticket {
+    /// Whether it is the one call that shows whether the channel works again.
+    pub fn is_probe(&self) -> bool {
+        self.probe.is_some()
+    }
+}
+
 impl Verdict {
     fn report(self, ticket: Ticket) -> Report {
         let report = Report { turns: ticket.turns, probe: ticket.probe, ..Report::default() };

@@ -52,27 +52,38 @@ struct Watched {
     /// Where the walk over its unconfirmed SKUs is, and what it found so far.
     place: ExposurePlace,
     exposed_so_far: i64,
-    exposed: i64,
+    /// None at first: what another worker noted may be out of date.
+    exposed: Option<i64>,
 }
 
 impl Gauges {
     async fn measure(&mut self) -> Result<(), StoreError> {
-        let is_busy = self.store.any_unconfirmed().await?;
+        let now_ms = self.store.now_ms().await?;
+        // What is not carried is due nowhere yet: every channel lags by it.
+        let uncarried_ms = self.store.oldest_uncarried_ms().await?;
+        let uncarried_ms = uncarried_ms.map_or(0, |oldest_ms| (now_ms - oldest_ms).max(0));
+        gauge!(telemetry::UNCARRIED_SECONDS).set(uncarried_ms as f64 / 1000.0);
+        let is_stuck =
+            u128::try_from(uncarried_ms).is_ok_and(|ms| ms > self.settings.lag_critical.as_millis());
+        let is_busy = is_stuck || self.store.any_unconfirmed().await?;
         self.quiet_rounds = if is_busy { 0 } else { self.quiet_rounds.saturating_add(1) };
         if !is_busy && self.quiet_rounds != 1 && !self.quiet_rounds.is_multiple_of(QUIET_ROUNDS) {
             return Ok(());
         }
-        let now_ms = self.store.now_ms().await?;
         for channel in &mut self.channels {
             let counts = match is_busy {
                 true => self.store.channel_counts(&channel.id).await?,
                 false => ChannelCounts::default(),
             };
             let lag_ms = counts.oldest_unconfirmed_ms.map_or(0, |oldest| (now_ms - oldest).max(0));
+            let lag_ms = if is_stuck { lag_ms.max(uncarried_ms) } else { lag_ms };
             channel.show(&counts, lag_ms);
             channel.show_control(&self.store).await?;
             channel.walk(&self.store, &counts).await?;
-            channel.judge(&self.store, &self.settings, &counts, lag_ms).await?;
+            // A resync or a first telling takes its time, and nobody shows a wrong number meanwhile.
+            let is_only_behind = !is_stuck && counts.leased == 0 && counts.due == counts.behind;
+            let judged_ms = if is_only_behind { 0 } else { lag_ms };
+            channel.judge(&self.store, &self.settings, &counts, judged_ms).await?;
         }
         Ok(())
     }
@@ -81,7 +92,11 @@ impl Gauges {
 impl Watched {
     fn new(id: ChannelId, policy: PublishPolicy) -> Self {
         let place = ExposurePlace::default();
-        Self { id, policy, critical: None, costly: None, place, exposed_so_far: 0, exposed: 0 }
+        // A rate needs a start.
+        for name in [telemetry::LAG_CRITICAL, telemetry::LAG_COST_EVENTS] {
+            counter!(name, "channel" => id.as_str().to_owned()).increment(0);
+        }
+        Self { id, policy, critical: None, costly: None, place, exposed_so_far: 0, exposed: None }
     }
 
     fn label(&self) -> String {
@@ -123,8 +138,8 @@ impl Watched {
             return Ok(());
         }
         let exposed = std::mem::take(&mut self.exposed_so_far);
-        if exposed != self.exposed {
-            self.exposed = exposed;
+        if self.exposed != Some(exposed) {
+            self.exposed = Some(exposed);
             store.expose(&self.id, exposed).await?;
         }
         gauge!(telemetry::EXPOSED_UNITS, "channel" => self.label()).set(exposed as f64);
@@ -151,7 +166,7 @@ impl Watched {
                 lag_ms,
                 due = counts.due,
                 retrying = counts.retrying,
-                exposed_units = self.exposed,
+                exposed_units = self.exposed.unwrap_or(0),
                 "CRITICAL: a channel is behind: its shoppers may buy what is gone; see stockgate channels list"
             );
         }
@@ -160,7 +175,7 @@ impl Watched {
             error!(
                 channel,
                 lag_ms,
-                exposed_units = self.exposed,
+                exposed_units = self.exposed.unwrap_or(0),
                 "COST: a channel is so far behind that it costs orders and rank"
             );
         }

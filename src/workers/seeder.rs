@@ -71,7 +71,8 @@ impl Seeder {
                 None => {}
             }
         }
-        let is_news = |(seeding, _): &(Seeding, String)| seeding.cause != SeedingCause::Resync;
+        let is_news =
+            |(seeding, _): &(Seeding, String)| seeding.is_first || seeding.cause != SeedingCause::Resync;
         if seedings.iter().any(is_news) && !pause(HEARD_AFTER, stop).await {
             return Ok(());
         }

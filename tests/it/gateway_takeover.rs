@@ -25,7 +25,7 @@ async fn a_worker_that_comes_later_takes_over_the_push_of_a_killed_one() {
         "web",
         &web.url(),
         SECRET,
-        "batch = 20\nconcurrency = 1\ntimeout = \"1900ms\"",
+        "batch = 20\nconcurrency = 1\ntimeout = \"1400ms\"",
     );
     let gateway = setup.serve_as("gateway").await;
     let skus = ["a", "b", "c"];

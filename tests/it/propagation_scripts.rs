@@ -119,6 +119,22 @@ async fn a_channel_is_told_of_its_own_sale_unless_it_knew_everything_before() {
 }
 
 #[tokio::test]
+async fn what_a_channel_put_back_with_its_own_hold_is_told_though_the_number_stays() {
+    for partitions in both() {
+        let street = Street::in_sync(Shop::open(partitions).await).await;
+        let made = from("web", reserve("r", &[("A", 1)], 1000));
+        street.change(&made).await;
+        assert_eq!(street.state(&street.web).await.confirmed_quantity, 9);
+        // It shows 10 again by itself; another channel sells one: 9, as it confirmed, and it shows 10.
+        street.shop.answer(&release("l", &hold_of(&made, partitions))).await;
+        street.change(&decrement("others", &[("A", 1)])).await;
+        let claim = street.claim(&street.web, "t").await;
+        assert!(claim.items[0].desired.published == 9 && !claim.items[0].is_shown(), "{claim:?}");
+        street.shop.close().await;
+    }
+}
+
+#[tokio::test]
 async fn a_refused_sale_makes_its_sku_due_everywhere_once_per_version() {
     for partitions in both() {
         let street = Street::in_sync(Shop::open(partitions).await).await;
@@ -286,9 +302,28 @@ async fn a_failure_is_parked_until_its_time_and_counted_when_it_burns_an_attempt
         let claim = street.claim(&street.web, "t").await;
         assert_eq!((claim.items[0].attempts, claim.items[0].desired.version), (2, 4));
         let settled = street.settle(&street.web, "t", &[applied(&claim, 0)]).await;
-        assert_eq!(settled, [Settled::Confirmed(lag(3000, 4))]);
+        assert_eq!(settled, [Settled::Confirmed(lag(3000, 1))]);
         let state = street.state(&street.web).await;
         assert_eq!((state.attempts, state.last_error.as_str()), (0, ""));
+        street.shop.close().await;
+    }
+}
+
+#[tokio::test]
+async fn what_waits_without_having_failed_does_not_wait_with_news() {
+    for partitions in both() {
+        let street = Street::open(Shop::open(partitions).await).await;
+        let hour_ms = 3_600_000;
+        let claim = street.claim(&street.web, "t").await;
+        street.settle(&street.web, "t", &[failed(&claim, hour_ms, false)]).await;
+        assert_eq!(street.claim(&street.web, "early").await.items.len(), 0);
+        street.change(&restock("i1", &[("A", 1)])).await;
+        let claim = street.claim(&street.web, "t2").await;
+        assert_eq!(claim.items.len(), 1);
+        // News that came during the call does not wait either.
+        street.change(&restock("i2", &[("A", 1)])).await;
+        street.settle(&street.web, "t2", &[failed(&claim, hour_ms, false)]).await;
+        assert_eq!(street.claim(&street.web, "t3").await.items.len(), 1);
         street.shop.close().await;
     }
 }

@@ -1,8 +1,8 @@
 //! What is told though nothing changed, what is confirmed without a call, and what is told behind everything live.
 
 use stockgate::{
-    domain::ChannelId,
-    store::{Seeding, SeedingCause, Settled, WalkPosition},
+    domain::{ChannelId, Partitions},
+    store::{Seeding, SeedingCause, Settled, StoreError, WalkPosition},
 };
 
 use crate::{
@@ -291,4 +291,16 @@ async fn a_resync_of_a_channel_that_was_never_told_is_a_resync() {
     assert_eq!(street.seed("a:1").await, SeedingCause::Resync);
     assert!(street.is_due(&street.web).await);
     street.shop.close().await;
+}
+
+#[tokio::test]
+async fn a_walk_over_a_channel_whose_key_is_wrong_is_not_taken_for_done() {
+    let shop = Shop::open(Partitions::ONE).await;
+    shop.stock(&[("A", 5)]).await;
+    let key = shop.key("A", "due:web");
+    shop.redis::<()>(redis::cmd("SET").arg(&key).arg("wrong")).await;
+    let seeding = shop.store.seeding(&channel("web"), None).await.unwrap().unwrap();
+    let walked = shop.store.seed_channel(&seeding, WalkPosition::default()).await;
+    assert!(matches!(&walked, Err(StoreError::WrongType { detail }) if detail.contains(&key)), "{walked:?}");
+    shop.close().await;
 }

@@ -15,6 +15,8 @@ use super::{
 
 /// Distinct SKUs one fan_out takes; Lua's stack holds 8,000 values.
 const SKUS_MAX: usize = 2000;
+/// Marks one fan_out makes, about: calls wait for Redis meanwhile, some 2 µs a mark.
+const MARKS_MAX: usize = 20_000;
 
 /// How much a mark insists.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -141,7 +143,7 @@ impl Store {
             }
         }
         let mut sum = 0;
-        let chunks = marked.chunks(SKUS_MAX);
+        let chunks = marked.chunks((MARKS_MAX / channels.len().max(1)).clamp(1, SKUS_MAX));
         let last = chunks.len().saturating_sub(1);
         for (index, chunk) in chunks.enumerate() {
             // Entries are acknowledged with the last SKUs: a crash before that marks again, which is harmless.
@@ -195,6 +197,10 @@ impl Store {
         let [word, marks, sick] = &reply[..] else { return Err(corrupt(&FAN_OUT_SCRIPT, &reply)) };
         if word != "ok" {
             return Err(corrupt(&FAN_OUT_SCRIPT, &reply));
+        }
+        if !sick.is_empty() && entries.is_empty() && !marked.is_empty() {
+            // No entry is left to bring it up again: a walk must not be written down as done.
+            return Err(StoreError::WrongType { detail: sick.clone() });
         }
         if !sick.is_empty() {
             tracing::error!(detail = sick, "a channel cannot be told: its key has the wrong type");

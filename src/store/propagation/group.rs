@@ -14,6 +14,9 @@ use super::{
     GROUP,
 };
 
+/// What was read before is given at once; Redis waits for nothing then.
+const UNFINISHED_WAIT_MS: u64 = 1;
+
 /// Reads the streams of all partitions as one consumer of the group, on a connection of its own.
 pub struct EventReader {
     reader: Reader,
@@ -35,11 +38,27 @@ impl EventReader {
         count: usize,
         wait_ms: u64,
     ) -> Result<Vec<(Partition, Vec<Delivery>)>, StoreError> {
+        self.read(count, wait_ms, ">").await
+    }
+
+    /// What this consumer has read and never acknowledged, the oldest of each partition.
+    pub async fn unfinished(&mut self, count: usize) -> Result<Vec<(Partition, Vec<Delivery>)>, StoreError> {
+        let mut found = self.read(count, UNFINISHED_WAIT_MS, "0").await?;
+        found.retain(|(_, entries)| !entries.is_empty());
+        Ok(found)
+    }
+
+    async fn read(
+        &mut self,
+        count: usize,
+        wait_ms: u64,
+        from: &str,
+    ) -> Result<Vec<(Partition, Vec<Delivery>)>, StoreError> {
         let mut command = redis::cmd("XREADGROUP");
         command.arg("GROUP").arg(GROUP).arg(&self.consumer).arg("COUNT").arg(count).arg("BLOCK").arg(wait_ms);
         command.arg("STREAMS").arg(&self.keys);
         for _ in &self.keys {
-            command.arg(">");
+            command.arg(from);
         }
         let mut found = Vec::new();
         for (key, entries) in changes::streams(self.reader.query(&command, wait_ms).await?)? {

@@ -42,7 +42,9 @@ pub(super) fn settle_outcome(
         }
         PushOutcome::RetryAfter { after, throttled: true, error } => {
             meters.throttled.increment(1);
-            failed(after.unwrap_or_else(usual), false, error.to_string())
+            // The gate keeps everybody away for as long as the channel asked; a resume must free the SKU too.
+            let usual = usual();
+            failed(after.map_or(usual, |after| after.min(usual)), false, error.to_string())
         }
         PushOutcome::RetryAfter { after, throttled: false, error } => {
             meters.retry_after.increment(1);

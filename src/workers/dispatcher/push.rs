@@ -34,12 +34,24 @@ impl Shared {
     pub(super) async fn push(&self, in_hand: InHand, ticket: Ticket) {
         let InHand { partition, token, claim, lease_end } = in_hand;
         let mut settlements: Vec<Settlement> = claim.broken.into_iter().map(broken).collect();
-        let (shown, to_tell): (Vec<Claimed>, Vec<Claimed>) =
+        let (shown, mut to_tell): (Vec<Claimed>, Vec<Claimed>) =
             claim.items.into_iter().partition(Claimed::is_shown);
         self.meters.unchanged.increment(u64::try_from(shown.len()).unwrap_or(u64::MAX));
         settlements.extend(shown.iter().map(|item| settlement(item, SettleOutcome::Applied)));
+        let is_probe = ticket.is_probe();
+        if is_probe {
+            // One SKU shows as well as a hundred whether the channel works again.
+            let rest = to_tell.split_off(to_tell.len().min(1));
+            settlements.extend(
+                rest.iter().map(|item| settlement(item, SettleOutcome::Returned { sure: item.sure })),
+            );
+        }
         if to_tell.is_empty() {
             self.give_back(ticket).await;
+            if is_probe {
+                // It is to be had again at once.
+                self.ears.bell.notify_one();
+            }
         } else {
             self.tell(to_tell, ticket, lease_end, &mut settlements).await;
         }
@@ -68,7 +80,7 @@ impl Shared {
         let mut ticket = Some(ticket);
         while let Some(mut part) = parts.pop() {
             // A worker that was frozen since its claim may be late: another has the SKUs then, and an old number must not go out.
-            let has_time = Instant::now() + self.setup.terms.call_timeout < lease_end;
+            let has_time = Instant::now() + self.setup.terms.call_timeout + CALL_GRACE < lease_end;
             let ticket = match ticket.take() {
                 Some(ticket) if has_time => Some(ticket),
                 Some(ticket) => {
@@ -90,6 +102,8 @@ impl Shared {
                 settlements.extend(part.iter().map(|item| settlement(item, HANDED_BACK)));
                 continue;
             };
+            // A probe asks about the channel: its failure is none of the SKU's.
+            let is_spared = ticket.is_probe() && verdict(&outcomes) == Verdict::Failed;
             self.report(ticket, &outcomes).await;
             if is_rejected_whole(&outcomes) {
                 let second = part.split_off(part.len() / 2);
@@ -100,7 +114,13 @@ impl Shared {
                 self.widen();
             }
             self.tell_of_health(&outcomes);
-            settlements.extend(part.iter().zip(&outcomes).map(|(item, outcome)| self.judged(item, outcome)));
+            for (item, outcome) in part.iter().zip(&outcomes) {
+                let mut judged = self.judged(item, outcome);
+                if let SettleOutcome::Failed { burns_attempt, .. } = &mut judged.outcome {
+                    *burns_attempt &= !is_spared;
+                }
+                settlements.push(judged);
+            }
         }
     }
 
