@@ -13,11 +13,11 @@ use crate::{
 };
 
 /// Confirmed without a call, since the number the channel shows stays.
-const UNCHANGED: &str = "stockgate_unchanged_total";
+const UNCHANGED: &str = stockgate::telemetry::UNCHANGED;
 /// Calls saved since SKUs went together.
-const BATCHED: &str = "stockgate_batched_total";
+const BATCHED: &str = stockgate::telemetry::BATCHED;
 /// Changes that needed no call of their own since a newer number went out.
-const COALESCED: &str = "stockgate_coalesced_total";
+const COALESCED: &str = stockgate::telemetry::COALESCED;
 
 /// The load outlasts the measurement, so that reading the counters at its end does not dilute it.
 const TAIL: Duration = Duration::from_millis(500);

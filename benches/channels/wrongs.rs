@@ -4,7 +4,7 @@ use anyhow::Result;
 
 use crate::{flow::whole, shop::Shop};
 
-const BURIED: &str = "stockgate_dead_letters_total";
+const BURIED: &str = stockgate::telemetry::DEAD_LETTERS;
 
 /// All of it must be 0.
 #[derive(Debug, Clone, Copy, Default)]

@@ -65,22 +65,6 @@ impl PushOutcome {
             | Self::Unknown { error } => Some(error),
         }
     }
-
-    /// Its class in metrics and logs; throttling is one of its own.
-    pub fn word(&self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::AlreadyApplied => "already_applied",
-            Self::AcceptedPending { .. } => "accepted_pending",
-            Self::Conflict { .. } => "conflict",
-            Self::RetryAfter { throttled: true, .. } => "throttled",
-            Self::RetryAfter { throttled: false, .. } => "retry_after",
-            Self::PermanentItem { .. } => "permanent_item",
-            Self::BatchRejected { .. } => "batch_rejected",
-            Self::PermanentAuth { .. } => "permanent_auth",
-            Self::Unknown { .. } => "unknown",
-        }
-    }
 }
 
 /// What went wrong, fit for a table, a log line and a Redis field: one line of at most 200 bytes.

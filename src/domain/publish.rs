@@ -28,12 +28,6 @@ impl PublishPolicy {
         self.share >= 1.0 && self.cap.is_none()
     }
 
-    /// Whether a channel that knows the number left after its own sales must be told nevertheless: its listing has to be
-    /// paused, or, after units it put back, resumed. `left` is the number it shows.
-    pub fn owes_own_sale(&self, left: i64, was_paused: bool) -> bool {
-        self.paused(left, was_paused) != was_paused
-    }
-
     /// The number to show; never below zero, always rounded down.
     pub fn published(&self, available: i64) -> i64 {
         let after_buffer = available.saturating_sub(self.buffer).max(0);
@@ -130,20 +124,6 @@ mod tests {
         assert!(!usual.paused(1, false) && !usual.paused(1, true));
         let never = PublishPolicy { pause_at: None, ..usual };
         assert!(!never.paused(0, false) && !never.paused(0, true), "a policy without pause ends a pause");
-    }
-
-    #[test]
-    fn an_own_sale_is_owed_when_the_listing_must_change() {
-        let policy = PublishPolicy { pause_at: Some(2), resume_at: 5, ..PublishPolicy::default() };
-        let check = |left, was_paused, owes| {
-            assert_eq!(policy.owes_own_sale(left, was_paused), owes, "{left} {was_paused}");
-        };
-        check(3, false, false);
-        check(2, false, true);
-        check(0, true, false);
-        check(4, true, false);
-        check(5, true, true);
-        assert!(!PublishPolicy { pause_at: None, ..policy }.owes_own_sale(0, false));
     }
 
     #[test]

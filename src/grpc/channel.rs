@@ -85,9 +85,8 @@ impl ChannelServer {
         if let Some(operator) = &operator {
             letters::log(remedy, &scope, operator, &done);
         }
-        if done.treated > 0
-            && let Err(fault) = self.store.ring(&self.named(scope.channel.as_ref())).await
-        {
+        // A ring for no channel is none.
+        if let Err(fault) = self.store.ring(&done.channels).await {
             // It is done; workers find it a second later.
             tracing::debug!(error = &fault as &dyn std::error::Error, "cannot ring for what was replayed");
         }

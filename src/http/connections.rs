@@ -44,7 +44,8 @@ impl Listener for BoundedListener {
     async fn accept(&mut self) -> (Connection, SocketAddr) {
         let permit = Arc::clone(&self.free).acquire_owned().await.expect("the semaphore is never closed");
         let (stream, peer) = Listener::accept(&mut self.listener).await;
-        (Connection { stream, idle: Box::pin(time::sleep(IDLE_TIMEOUT)), _permit: permit }, peer)
+        let idle = Box::pin(time::sleep(IDLE_TIMEOUT)); // why: the time a silent connection is given
+        (Connection { stream, idle, _permit: permit }, peer)
     }
 
     fn local_addr(&self) -> io::Result<SocketAddr> {

@@ -8,7 +8,7 @@ use crate::domain::{ChannelId, Partition, Sku};
 use super::{
     Store, StoreError,
     levels::StoredLevel,
-    propagation::corrupt,
+    propagation::{Confirmed, Work, corrupt},
     scripts::{DEAD_LETTERS_SCRIPT, Script},
 };
 
@@ -231,8 +231,9 @@ fn answers<'a>(script: &Script, word: &str, reply: &'a [String]) -> Result<&'a [
 fn found(channel: &ChannelId, texts: &[String; 6]) -> Option<Found> {
     let [sku, dead_ms, dirty_ms, work, sync, level] = texts;
     let dead_ms = dead_ms.parse().ok()?;
-    let (attempts, since_ms, last_error) = read_work(work).unwrap_or_default();
-    let (confirmed_version, confirmed_quantity) = read_sync(sync).unwrap_or_default();
+    let Work { attempts, since_ms, last_error } = Work::read(work).unwrap_or_default();
+    let (confirmed_version, confirmed_quantity) =
+        Confirmed::read(sync).map_or((0, 0), |told| (told.version, told.quantity));
     let (version, available) = match StoredLevel::read(Some(level)) {
         StoredLevel::Known { level, .. } => (level.version, level.available()),
         StoredLevel::Unknown | StoredLevel::Broken => (0, 0),
@@ -250,20 +251,6 @@ fn found(channel: &ChannelId, texts: &[String; 6]) -> Option<Found> {
         available,
     });
     Some(Found { dead_ms, sku: sku.clone(), letter })
-}
-
-/// Attempts, the oldest unconfirmed change if it says one, and the last error (`lua/include/work.lua`).
-fn read_work(text: &str) -> Option<(u32, Option<i64>, String)> {
-    let words: Vec<&str> = text.splitn(7, ' ').collect();
-    let [attempts, _token, _claimed, since_ms, _sure, _first_ms, last_error] = words[..] else { return None };
-    let since_ms: i64 = since_ms.parse().ok()?;
-    Some((attempts.parse().ok()?, (since_ms > 0).then_some(since_ms), last_error.to_owned()))
-}
-
-/// Version and quantity a channel confirmed last.
-fn read_sync(text: &str) -> Option<(i64, i64)> {
-    let mut words = text.split(' ');
-    Some((words.next()?.parse().ok()?, words.next()?.parse().ok()?))
 }
 
 #[cfg(test)]

@@ -2,7 +2,7 @@
 
 use crate::domain::{ChannelId, Partition, PublishPolicy, Sku};
 
-use super::{Store, StoreError, StoredLevel};
+use super::{Store, StoreError, StoredLevel, propagation::Confirmed};
 
 /// SKUs one page looks at.
 const PAGE: isize = 1000;
@@ -147,11 +147,7 @@ fn is_full(names: &[String]) -> bool {
     names.len() == usize::try_from(PAGE).unwrap_or(usize::MAX)
 }
 
-/// Reads `<version> <quantity> <paused> <ms>`; a text that is no such thing offers nothing.
+/// Units a channel offers, as it confirmed it; a text that does not parse offers none.
 fn quantity_offered(text: &str) -> i64 {
-    let words: Vec<&str> = text.split(' ').collect();
-    match words[..] {
-        [_, quantity, "0", _] => quantity.parse().unwrap_or(0),
-        _ => 0,
-    }
+    Confirmed::read(text).filter(|told| !told.paused).map_or(0, |told| told.quantity)
 }

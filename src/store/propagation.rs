@@ -4,6 +4,7 @@ mod claim;
 mod fan_out;
 mod group;
 mod settle;
+mod texts;
 
 use redis::Value;
 
@@ -16,6 +17,7 @@ pub use claim::{Claim, Claimed, Shown};
 pub(super) use fan_out::{Marked, Tell};
 pub use group::EventReader;
 pub use settle::{SettleOutcome, Settled, Settlement, Told};
+pub(super) use texts::{Confirmed, Work};
 
 /// The consumer group that carries events to due sets.
 pub(super) const GROUP: &str = "fanout";

@@ -1,6 +1,9 @@
 //! What the streams hold, and what of it was not carried to channels yet.
 
-use redis::{Value, streams::StreamInfoGroupsReply};
+use redis::{
+    Value,
+    streams::{StreamInfoGroup, StreamInfoGroupsReply},
+};
 
 use crate::domain::Partition;
 
@@ -28,19 +31,13 @@ pub struct StreamStats {
 }
 
 impl Store {
-    /// Time of the oldest entry that is not carried to channels yet, in ms of the Redis clock; None when all are.
+    /// Time of the oldest entry that is not carried to channels yet, in ms of the Redis clock; None when all are. Three round
+    /// trips and more per partition.
     pub async fn oldest_uncarried_ms(&self) -> Result<Option<i64>, StoreError> {
         let mut oldest: Option<i64> = None;
         for partition in self.partitions().all() {
             let key = self.inner.keys.events(partition);
-            let newest: Value =
-                self.query(redis::cmd("XREVRANGE").arg(&key).arg("+").arg("-").arg("COUNT").arg(1)).await?;
-            if at_ms(&newest).is_none() {
-                continue;
-            }
-            let groups: StreamInfoGroupsReply =
-                self.query(redis::cmd("XINFO").arg("GROUPS").arg(&key)).await?;
-            let Some(group) = groups.groups.into_iter().find(|group| group.name == GROUP) else { continue };
+            let Some(group) = self.carrying_group(&key).await? else { continue };
             let mut next = redis::cmd("XRANGE");
             next.arg(&key).arg(format!("({}", group.last_delivered_id)).arg("+").arg("COUNT").arg(1);
             let unread = at_ms(&self.query(&next).await?);
@@ -74,16 +71,7 @@ impl Store {
             last_ms: at_ms(&last),
             ..StreamStats::default()
         };
-        let group = match entries {
-            // Redis does not tell of the groups of a stream that is not there.
-            0 => None,
-            _ => {
-                let groups: StreamInfoGroupsReply =
-                    self.query(redis::cmd("XINFO").arg("GROUPS").arg(&key)).await?;
-                groups.groups.into_iter().find(|group| group.name == GROUP)
-            }
-        };
-        let Some(group) = group else {
+        let Some(group) = self.carrying_group(&key).await? else {
             return Ok(StreamStats { undelivered: Some(entries), ..stats });
         };
         let count = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
@@ -94,6 +82,16 @@ impl Store {
             consumers: count(group.consumers),
             ..stats
         })
+    }
+
+    /// The group of a stream; None while there is neither.
+    async fn carrying_group(&self, key: &str) -> Result<Option<StreamInfoGroup>, StoreError> {
+        // Redis does not tell of the groups of a stream that is not there.
+        if !self.query::<bool>(redis::cmd("EXISTS").arg(key)).await? {
+            return Ok(None);
+        }
+        let groups: StreamInfoGroupsReply = self.query(redis::cmd("XINFO").arg("GROUPS").arg(key)).await?;
+        Ok(groups.groups.into_iter().find(|group| group.name == GROUP))
     }
 
     async fn oldest_pending_ms(&self, key: &str, pending: usize) -> Result<Option<i64>, StoreError> {

@@ -2,7 +2,10 @@
 
 use crate::domain::{ChannelId, Sku};
 
-use super::{Store, StoreError, propagation::LATER};
+use super::{
+    Store, StoreError,
+    propagation::{Confirmed, LATER, Work},
+};
 
 /// How far behind one channel is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -134,23 +137,18 @@ impl Store {
             ..SyncState::default()
         };
         if let Some(sync) = sync {
-            let numbers: Vec<i64> =
-                sync.split(' ').map(str::parse).collect::<Result<_, _>>().map_err(|_| broken())?;
-            let [version, quantity, paused, confirmed_ms] = numbers[..] else { return Err(broken()) };
-            state.confirmed_version = version;
-            state.confirmed_quantity = quantity;
-            state.confirmed_paused = paused == 1;
-            state.confirmed_ms = confirmed_ms;
+            let told = Confirmed::read(&sync).ok_or_else(broken)?;
+            state.confirmed_version = told.version;
+            state.confirmed_quantity = told.quantity;
+            state.confirmed_paused = told.paused;
+            state.confirmed_ms = told.confirmed_ms;
         }
         if let Some(work) = work {
-            let words: Vec<&str> = work.splitn(7, ' ').collect();
-            let [attempts, _token, _claimed, since, _sure, _first_ms, last_error] = words[..] else {
-                return Err(broken());
-            };
-            state.attempts = attempts.parse().map_err(|_| broken())?;
-            state.last_error = last_error.to_owned();
-            if state.dead_ms.is_some() && state.oldest_unconfirmed_ms.is_none() {
-                state.oldest_unconfirmed_ms = Some(since.parse().map_err(|_| broken())?);
+            let work = Work::read(&work).ok_or_else(broken)?;
+            state.attempts = work.attempts;
+            state.last_error = work.last_error;
+            if state.dead_ms.is_some() {
+                state.oldest_unconfirmed_ms = state.oldest_unconfirmed_ms.or(work.since_ms);
             }
         }
         Ok(state)

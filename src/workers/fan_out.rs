@@ -20,7 +20,7 @@ use super::{FAULT_PAUSE, Wake, WorkerSettings, outage::Outage, pause};
 const READ_WAIT_MS: u64 = 5000;
 /// Entries idle this long are taken over: their reader died, or stopped in the middle. Marking twice is harmless.
 const ADOPT_AFTER: Duration = Duration::from_secs(5);
-/// Batches taken over in one turn: live changes come first, also while entries cannot be acknowledged.
+/// Batches taken over of a partition in one turn: live changes come first, also while entries cannot be acknowledged.
 const ADOPTED_MAX: usize = 8;
 /// No entry is carried by a list of channels older than this.
 pub(super) const CHANNELS_REFRESH: Duration = Duration::from_secs(1);
@@ -108,9 +108,8 @@ impl FanOut {
         let idle_ms = u64::try_from(ADOPT_AFTER.as_millis()).unwrap_or(u64::MAX);
         let (store, count) = (self.store.clone(), self.settings.fan_out_batch);
         let consumer = self.settings.consumer.clone();
-        let mut left = ADOPTED_MAX;
         for partition in store.partitions().all() {
-            let mut cursor = Some(EntryId::default());
+            let (mut cursor, mut left) = (Some(EntryId::default()), ADOPTED_MAX);
             while let Some(from) = cursor.filter(|_| left > 0 && !stop.is_cancelled()) {
                 left -= 1;
                 let (entries, next) = store.adopt_entries(partition, &consumer, idle_ms, from, count).await?;

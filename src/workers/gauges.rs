@@ -127,12 +127,15 @@ impl Watched {
     /// Goes one page on over the unconfirmed SKUs; the sum of a whole walk is what is shown.
     async fn walk(&mut self, store: &Store, counts: &ChannelCounts) -> Result<(), StoreError> {
         let is_over = counts.oldest_unconfirmed_ms.is_none() && counts.dead == 0;
-        let (units, next) = match is_over {
+        let next = if is_over {
             // Nothing is left to walk over, wherever the walk is.
-            true => (-self.exposed_so_far, None),
-            false => store.exposure_page(&self.id, &self.policy, self.place).await?,
+            self.exposed_so_far = 0;
+            None
+        } else {
+            let (units, next) = store.exposure_page(&self.id, &self.policy, self.place).await?;
+            self.exposed_so_far += units;
+            next
         };
-        self.exposed_so_far += units;
         self.place = next.unwrap_or_default();
         if next.is_some() {
             return Ok(());

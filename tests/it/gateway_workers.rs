@@ -55,17 +55,17 @@ async fn a_worker_that_stops_leaves_no_consumer_and_nothing_unread() {
 #[tokio::test]
 async fn what_a_dead_worker_had_read_is_told_long_before_a_lease_is_over() {
     let web = Receiver::start().await;
-    let setup = Setup::on(Redis::shared().await).set(r#"propagation.lease = "10m""#).channel(
-        "web",
-        &web.url(),
-        SECRET,
-        "",
-    );
+    let setup = Setup::on(Redis::shared().await)
+        .set("redis.partitions = 16")
+        .set(r#"propagation.lease = "10m""#)
+        .channel("web", &web.url(), SECRET, "");
+    // In the last partition: what is taken over in one turn must not end before it.
+    let sku = skus_of(15).next().unwrap();
     let gateway = setup.serve_as("gateway").await;
     let (events, policies) =
-        (format!("{}:{{p0}}:ev", setup.namespace), format!("{}:policies", setup.namespace));
+        (format!("{}:{{p15}}:ev", setup.namespace), format!("{}:policies", setup.namespace));
     let mut redis = Redis::shared().await.connection().await;
-    gateway.put(&[("a", 10)]).await;
+    gateway.put(&[(&sku, 10)]).await;
     let mut worker = setup.serve_as("worker").await;
     eventually("the worker has told all stock", SOON, async || {
         let told: bool =
@@ -75,14 +75,14 @@ async fn what_a_dead_worker_had_read_is_told_long_before_a_lease_is_over() {
     .await;
     worker.terminate();
     worker.ended().await;
-    gateway.sell("k", "a", 1).await;
+    gateway.sell("k", &sku, 1).await;
     let mut command = redis::cmd("XREADGROUP");
     command.arg("GROUP").arg("fanout").arg("dead").arg("STREAMS").arg(&events).arg(">");
     let read: redis::Value = command.query_async(&mut redis).await.unwrap();
     assert_ne!(read, redis::Value::Nil);
     let _worker = setup.serve_as("worker").await;
-    gateway.in_sync("web", "a").await;
-    assert_eq!(web.shows("a").unwrap().quantity, 9);
+    gateway.in_sync("web", &sku).await;
+    assert_eq!(web.shows(&sku).unwrap().quantity, 9);
 }
 
 #[tokio::test]

@@ -51,7 +51,7 @@ impl Guarded {
             .arg("--logfile")
             .arg(home.log())
             .args(["--appendonly", "yes", "--appendfsync", config.fsync.as_str(), "--save", ""])
-            // The default, 64 MB, is a rewrite every few seconds while many channels are told a lot, and each takes a core.
+            // With many channels the default, 64 MB, is soon there again, and each rewrite competes with Redis for a core.
             .args(["--auto-aof-rewrite-min-size", "512mb"])
             .args(["--maxmemory-policy", "noeviction"])
             .stdin(Stdio::piped())

@@ -163,7 +163,7 @@ async fn killed_gateway_leaves_no_redis() {
     if let Some(dir) = std::env::var_os(GATEWAY_DIR) {
         let gateway = EmbeddedConfig { data_dir: dir.into(), ..EmbeddedConfig::default() };
         let _embedded = start(gateway).await.expect("starts");
-        return tokio::time::sleep(2 * PATIENCE).await;
+        return tokio::time::sleep(2 * PATIENCE).await; // why: it is to be killed meanwhile
     }
     let dir = tempfile::tempdir().expect("a temporary directory");
     let data_dir = config(&dir).data_dir;

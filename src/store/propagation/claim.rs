@@ -1,10 +1,11 @@
 //! Leasing what is due on a channel, with its state as it is now.
 
-use crate::domain::{ChannelId, ChannelRules, DesiredState, Level, Partition, Sku};
+use crate::domain::{ChannelId, ChannelRules, DesiredState, EventId, Level, Partition, Sku};
 
 use super::{
     super::{Store, StoreError, levels::StoredLevel, scripts::CLAIM_SCRIPT},
     corrupt,
+    texts::Confirmed,
 };
 
 /// Words per SKU in the reply of `lua/claim.lua`.
@@ -77,7 +78,8 @@ impl Store {
             let sku = Sku::parse(&item[0]).map_err(|_| bad())?;
             match StoredLevel::read(Some(&item[1])) {
                 StoredLevel::Known { level, event_id } => {
-                    let shown = shown(&item[5]);
+                    let shown = Confirmed::read(&item[5])
+                        .map(|told| Shown { quantity: told.quantity, paused: told.paused });
                     let unconfirmed_since_ms = item[3].parse().map_err(|_| bad())?;
                     claim.items.push(Claimed {
                         desired: desired(sku, level, event_id, rules, shown, unconfirmed_since_ms),
@@ -96,7 +98,7 @@ impl Store {
 fn desired(
     sku: Sku,
     level: Level,
-    event_id: crate::domain::EventId,
+    event_id: EventId,
     rules: &ChannelRules,
     shown: Option<Shown>,
     unconfirmed_since_ms: i64,
@@ -112,12 +114,4 @@ fn desired(
         unconfirmed_since_ms,
         event_id,
     }
-}
-
-/// Reads `<version> <quantity> <paused> <ms>`; a text that is no such thing was never confirmed.
-fn shown(text: &str) -> Option<Shown> {
-    let mut words = text.split(' ').skip(1);
-    let quantity = words.next()?.parse().ok()?;
-    let paused = words.next()? == "1";
-    Some(Shown { quantity, paused })
 }

@@ -10,7 +10,7 @@ use crate::{
 
 use super::{super::gate::Verdict, meters::Outcomes};
 
-/// What one answer means for its SKU. `backoff` and `dice` make the wait after a failure.
+/// What one answer means for its SKU; `backoff` makes the wait after a failure.
 pub(super) fn settle_outcome(
     item: &Claimed,
     outcome: &PushOutcome,

@@ -2,7 +2,7 @@
 
 use metrics::{Counter, Histogram, counter, histogram};
 
-use crate::telemetry;
+use crate::{store::Shut, telemetry};
 
 pub(super) struct Meters {
     pub(super) lag: Histogram,
@@ -46,7 +46,7 @@ impl Meters {
         let of = |name: &'static str| counter!(name, "channel" => channel.clone());
         let pushes = |outcome: &'static str| counter!(telemetry::PUSHES, "channel" => channel.clone(), "outcome" => outcome);
         let waits =
-            |why: &'static str| counter!(telemetry::WAITS, "channel" => channel.clone(), "why" => why);
+            |why: Shut| counter!(telemetry::WAITS, "channel" => channel.clone(), "why" => why.as_str());
         Self {
             lag: histogram!(telemetry::SYNC_LAG_SECONDS, "channel" => channel.clone()),
             push: histogram!(telemetry::PUSH_SECONDS, "channel" => channel.clone()),
@@ -70,10 +70,10 @@ impl Meters {
                 unknown: pushes("unknown"),
             },
             waits: Waits {
-                paused: waits("paused"),
-                breaker_open: waits("breaker_open"),
-                throttled: waits("throttled"),
-                rate_limit: waits("rate_limit"),
+                paused: waits(Shut::Paused),
+                breaker_open: waits(Shut::BreakerOpen),
+                throttled: waits(Shut::Throttled),
+                rate_limit: waits(Shut::RateLimit),
             },
         }
     }

@@ -102,15 +102,16 @@ impl Shared {
                 settlements.extend(part.iter().map(|item| settlement(item, HANDED_BACK)));
                 continue;
             };
+            let verdict = verdict(&outcomes);
             // A probe asks about the channel: its failure is none of the SKU's.
-            let is_spared = ticket.is_probe() && verdict(&outcomes) == Verdict::Failed;
-            self.report(ticket, &outcomes).await;
+            let is_spared = ticket.is_probe() && verdict == Verdict::Failed;
+            self.report(ticket, verdict).await;
             if is_rejected_whole(&outcomes) {
                 let second = part.split_off(part.len() / 2);
                 parts.extend([second, part]);
                 continue;
             }
-            if verdict(&outcomes) == Verdict::Worked {
+            if verdict == Verdict::Worked {
                 self.widen();
             }
             self.tell_of_health(&outcomes);
@@ -170,9 +171,9 @@ impl Shared {
         }
     }
 
-    async fn report(&self, ticket: Ticket, outcomes: &[PushOutcome]) {
+    async fn report(&self, ticket: Ticket, verdict: Verdict) {
         let channel = self.setup.id.as_str();
-        match self.gate.report(ticket, verdict(outcomes)).await {
+        match self.gate.report(ticket, verdict).await {
             Ok(None) => {}
             Ok(Some(BreakerState::Closed)) => {
                 info!(channel, "the breaker of a channel is closed: it is called again");
