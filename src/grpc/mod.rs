@@ -14,6 +14,7 @@ mod decide;
 mod inventory;
 mod stock;
 mod token;
+mod transact;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -42,6 +43,7 @@ use channel::ChannelServer;
 use decide::Decider;
 use inventory::InventoryServer;
 use stock::StockServer;
+use transact::Transacts;
 use watch::Watches;
 
 /// Finds dead peers: the pair juspay's production write-up settles on.
@@ -60,6 +62,8 @@ pub struct GrpcSettings {
     pub concurrent_streams_max: u32,
     /// Watches at the same time.
     pub watches_max: usize,
+    /// Operations of one Transact stream under way at the same time.
+    pub transact_in_flight_max: usize,
     /// The deadline of a call whose caller sets none.
     pub default_deadline: Duration,
     /// How long calls may take to finish at shutdown.
@@ -121,7 +125,14 @@ pub async fn serve(
     };
     let decider = Decider::new(store.clone());
     let bytes_max = settings.message_bytes_max;
-    let stock = StockServer { decider: decider.clone(), limits: settings.limits, watches };
+    let transacts = Transacts {
+        decider: decider.clone(),
+        limits: settings.limits,
+        in_flight_max: settings.transact_in_flight_max,
+        patience: settings.default_deadline,
+        stop: stop.clone(),
+    };
+    let stock = StockServer { decider: decider.clone(), limits: settings.limits, watches, transacts };
     let channel = ChannelServer { store, channels: settings.channels };
     let reflection = || {
         let descriptors = [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET];
