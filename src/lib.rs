@@ -26,6 +26,8 @@ pub mod workers;
 pub mod proto {
     tonic::include_proto!("stockgate.v1");
 
+    pub mod codec;
+
     /// What reflection serves.
     pub const DESCRIPTORS: &[u8] = include_bytes!(concat!(env!("OUT_DIR"), "/stockgate_descriptor.bin"));
 }
