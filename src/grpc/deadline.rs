@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use http::{HeaderMap, Request, Response};
+use http::{HeaderMap, HeaderName, Request, Response};
 use pin_project_lite::pin_project;
 use tokio::time::{Instant, Sleep, sleep_until};
 use tonic::{Status, body::Body};
@@ -21,14 +21,17 @@ use super::{
     method::{Method, Shape},
 };
 
-const GRPC_TIMEOUT: &str = "grpc-timeout";
+/// A name that is parsed already: this look-up is made for every call.
+static GRPC_TIMEOUT: HeaderName = HeaderName::from_static(GRPC_TIMEOUT_FIELD);
+const GRPC_TIMEOUT_FIELD: &str = "grpc-timeout";
 /// Digits the gRPC specification allows.
 const DIGITS_MAX: usize = 8;
 /// How much earlier than the caller asked the answer is given, so that it comes before tonic's (timers tick in whole
 /// milliseconds) and still reaches the caller. Half the time is left to calls that have less than twice this.
 const HEAD_START: Duration = Duration::from_millis(2);
 
-/// When the answer of this call must be ready; found in the request's extensions.
+/// When the answer of this call must be ready; found in the request's extensions, but not of unary calls: this layer
+/// alone ends those, and one timer a call is enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(pub Instant);
 
@@ -87,7 +90,9 @@ where
             return DeadlineFuture { call: Call::Free { inner: self.inner.call(request) } };
         };
         let deadline = Instant::now() + allowed;
-        request.extensions_mut().insert(Deadline(deadline));
+        if method.is_some_and(|known| known.shape != Shape::Unary) {
+            request.extensions_mut().insert(Deadline(deadline));
+        }
         let call = Call::Bounded {
             inner: self.inner.call(request),
             sleep: sleep_until(deadline),
@@ -99,9 +104,9 @@ where
 
 /// The time a caller allows. A malformed one is refused: tonic ignores it, and the caller would wait for ever.
 fn asked_for(headers: &HeaderMap) -> Result<Option<Duration>, Problem> {
-    let Some(value) = headers.get(GRPC_TIMEOUT) else { return Ok(None) };
+    let Some(value) = headers.get(&GRPC_TIMEOUT) else { return Ok(None) };
     let malformed =
-        || Problem::invalid(GRPC_TIMEOUT, "must be 1 to 8 digits and a unit of H, M, S, m, u or n");
+        || Problem::invalid(GRPC_TIMEOUT_FIELD, "must be 1 to 8 digits and a unit of H, M, S, m, u or n");
     let text = value.to_str().map_err(|_| malformed())?;
     let unit_at = text.len().checked_sub(1).ok_or_else(malformed)?;
     let (digits, unit) = text.split_at(unit_at);
@@ -178,12 +183,13 @@ mod tests {
 
     const DECREMENT: &str = "/stockgate.v1.StockService/Decrement";
     const GET_STOCK: &str = "/stockgate.v1.StockService/GetStock";
+    const IMPORT: &str = "/stockgate.v1.InventoryService/ImportStock";
     const WATCH: &str = "/stockgate.v1.StockService/WatchStock";
 
     fn request(path: &str, timeout: Option<&str>) -> Request<()> {
         let mut builder = Request::builder().uri(path);
         if let Some(timeout) = timeout {
-            builder = builder.header(GRPC_TIMEOUT, timeout);
+            builder = builder.header(&GRPC_TIMEOUT, timeout);
         }
         builder.body(()).expect("legal")
     }
@@ -221,7 +227,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn the_service_finds_its_deadline() {
+    async fn a_stream_finds_its_deadline() {
         let seen = |path, timeout| async move {
             let tell = service_fn(|request: Request<()>| {
                 let mut response = Response::new(Body::empty());
@@ -236,10 +242,9 @@ mod tests {
         let is_about = |left: Option<Duration>, secs| {
             left.is_some_and(|left| left <= Duration::from_secs(secs) && left > Duration::from_secs(secs / 2))
         };
-        assert!(is_about(seen(DECREMENT, None).await, 60));
-        assert!(is_about(seen(DECREMENT, Some("10S")).await, 10));
-        assert!(is_about(seen(DECREMENT, Some("2H")).await, 7_200));
         assert!(is_about(seen(WATCH, Some("10S")).await, 10));
+        assert!(is_about(seen(IMPORT, Some("2H")).await, 7_200));
+        assert_eq!(seen(DECREMENT, Some("10S")).await, None);
         assert_eq!(seen(WATCH, None).await, None);
         assert_eq!(seen("/grpc.health.v1.Health/Check", None).await, None);
     }

@@ -22,6 +22,11 @@ const RPCS: [Rpc; 8] = [
     Rpc::SetStock,
 ];
 
+/// Where an outcome stands in the counters of an rpc.
+const APPLIED: usize = 0;
+const REFUSED: usize = 1;
+const FAULT: usize = 2;
+
 /// The store as rpcs use it.
 #[derive(Clone)]
 pub(super) struct Decider {
@@ -40,13 +45,15 @@ impl Decider {
         Self { store, replays: counter!(telemetry::REPLAYS), outcomes }
     }
 
-    /// Sends a mutation down.
+    /// Sends a mutation down. Given up by its caller, or by the deadline of the call around it, it counts as a fault.
     pub(super) async fn decide(
         &self,
         mutation: &Mutation,
         deadline: Option<Deadline>,
     ) -> Result<Answer, Problem> {
+        let undecided = Undecided { decider: self, rpc: mutation.rpc() };
         let decided = self.store.mutate(mutation, deadline.map(|deadline| deadline.0)).await;
+        std::mem::forget(undecided);
         self.count(mutation.rpc(), &decided);
         Ok(decided?)
     }
@@ -54,20 +61,36 @@ impl Decider {
     /// Counts what became of a mutation.
     pub(super) fn count(&self, rpc: Rpc, decided: &Result<Answer, StoreError>) {
         let outcome = match decided {
-            Ok(Answer { result: Ok(_), .. }) => 0,
-            Ok(Answer { result: Err(_), .. }) => 1,
-            Err(_) => 2,
+            Ok(Answer { result: Ok(_), .. }) => APPLIED,
+            Ok(Answer { result: Err(_), .. }) => REFUSED,
+            Err(_) => FAULT,
         };
-        if let Some(index) = RPCS.iter().position(|known| *known == rpc) {
-            self.outcomes[index][outcome].increment(1);
-        }
+        self.count_outcome(rpc, outcome);
         if matches!(decided, Ok(Answer { replayed: true, .. })) {
             self.replays.increment(1);
         }
     }
+
+    fn count_outcome(&self, rpc: Rpc, outcome: usize) {
+        if let Some(index) = RPCS.iter().position(|known| *known == rpc) {
+            self.outcomes[index][outcome].increment(1);
+        }
+    }
 }
 
-/// A request, and when its answer must be ready.
+/// A mutation whose answer nobody has seen yet.
+pub(super) struct Undecided<'a> {
+    pub(super) decider: &'a Decider,
+    pub(super) rpc: Rpc,
+}
+
+impl Drop for Undecided<'_> {
+    fn drop(&mut self) {
+        self.decider.count_outcome(self.rpc, FAULT);
+    }
+}
+
+/// A request, and when its answer must be ready, where its service has to see to that itself.
 pub(super) fn with_deadline<T>(request: Request<T>) -> (T, Option<Deadline>) {
     let (_, extensions, message) = request.into_parts();
     let deadline = deadline_of(&extensions);
