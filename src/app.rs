@@ -322,7 +322,9 @@ fn worker_settings(config: &Config) -> WorkerSettings {
 }
 
 fn grpc_settings(config: &Config, channels: Vec<ChannelInfo>) -> GrpcSettings {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     GrpcSettings {
+        threads: config.grpc.threads_of(cores),
         message_bytes_max: config.grpc.message_bytes_max,
         concurrent_streams_max: config.grpc.concurrent_streams_max,
         watches_max: config.grpc.watches_max,

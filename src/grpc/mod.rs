@@ -1,6 +1,6 @@
 //! The contract, served: layers around every call, and conversions between the messages and the domain.
 //!
-//! Layers from the outside in: [`observe`] sees every status, [`size`] mends the one tonic gets wrong, [`deadline`]
+//! `wire` has the connections, `threads` those that serve them, `doors` the services. Layers from the outside in: [`observe`] sees every status, [`size`] mends the one tonic gets wrong, [`deadline`]
 //! stands closest to the services so that it gives up their work and nothing else.
 
 pub mod convert;
@@ -9,24 +9,30 @@ pub mod method;
 pub mod observe;
 pub mod size;
 
+mod busy;
 mod channel;
 mod decide;
+mod doors;
 mod inventory;
 mod stock;
+mod threads;
 mod token;
 mod transact;
 mod watch;
+mod wire;
 
-use std::{sync::Arc, time::Duration};
+use std::{io, net, sync::Arc, time::Duration};
 
+use futures_util::{StreamExt as _, future::join, stream::FuturesUnordered};
 use tokio::{
     net::TcpListener,
-    sync::Semaphore,
+    sync::{Semaphore, mpsc},
     time::{sleep, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tonic::transport::{Server, server::TcpIncoming};
+use tonic::service::Routes;
 use tonic_health::{ServingStatus, server::HealthReporter};
+use tower::ServiceBuilder;
 
 use crate::{
     proto::{
@@ -35,20 +41,19 @@ use crate::{
         inventory_service_server::{InventoryServiceServer, SERVICE_NAME as INVENTORY_SERVICE},
         stock_service_server::{SERVICE_NAME as STOCK_SERVICE, StockServiceServer},
     },
-    store::{Store, Tail},
+    store::{Store, StoreError, Tail},
 };
 
+use busy::Busy;
 pub use channel::ChannelInfo;
 use channel::ChannelServer;
 use decide::Decider;
+use doors::Doors;
 use inventory::InventoryServer;
 use stock::StockServer;
+use threads::Thread;
 use transact::Transacts;
 use watch::Watches;
-
-/// Finds dead peers: the pair juspay's production write-up settles on.
-const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
-const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
 /// After our last call has its answer: long enough for it to reach the socket, and for a call that crossed our goodbye.
 const DRAIN_LULL: Duration = Duration::from_millis(200);
@@ -56,6 +61,8 @@ const DRAIN_LULL: Duration = Duration::from_millis(200);
 /// What the server must be told.
 #[derive(Debug, Clone)]
 pub struct GrpcSettings {
+    /// Threads that serve calls; 1: none of their own.
+    pub threads: usize,
     /// The largest message in either direction.
     pub message_bytes_max: usize,
     /// Calls at the same time on one connection.
@@ -80,9 +87,15 @@ pub enum GrpcError {
     /// Reflection could not be built: the compiled descriptors are broken.
     #[error("cannot serve reflection")]
     Reflection(#[from] tonic_reflection::server::Error),
-    /// The transport failed.
-    #[error("the grpc server failed")]
-    Transport(#[from] tonic::transport::Error),
+    /// A thread could not be started.
+    #[error("cannot start a thread that serves calls")]
+    Start(#[from] io::Error),
+    /// A thread has no store to serve.
+    #[error("cannot reach redis from a thread that serves calls")]
+    Store(#[from] StoreError),
+    /// A thread broke off.
+    #[error("a thread that serves calls broke off")]
+    Thread,
 }
 
 /// Tells callers and load balancers whether this gateway serves.
@@ -104,7 +117,17 @@ pub fn health() -> Health {
     Health(HealthReporter::new())
 }
 
-/// Serves on `listener` until told to stop, then lets calls finish for at most the drain timeout.
+/// What the threads that serve have in common.
+#[derive(Clone)]
+struct Shared {
+    settings: GrpcSettings,
+    health: Health,
+    /// One for each watch there may be.
+    watch_places: Arc<Semaphore>,
+}
+
+/// Serves on `listener` until told to stop, then lets calls finish for at most the drain timeout. One thread: on this
+/// runtime, with `store` itself. More: each on a runtime of its own, with a sibling of `store`.
 pub async fn serve(
     listener: TcpListener,
     store: Store,
@@ -112,13 +135,49 @@ pub async fn serve(
     health: Health,
     stop: CancellationToken,
 ) -> Result<(), GrpcError> {
+    let count = settings.threads.max(1);
+    let watch_places = Arc::new(Semaphore::new(settings.watches_max));
+    let shared = Shared { settings, health, watch_places };
+    let (senders, mut receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(wire::BACKLOG)).unzip();
+    // Falls with the first thread that ends, so that the others do not serve on alone.
+    let stop = stop.child_token();
+    let accepted = wire::accept(listener, senders, stop.clone());
+    if count == 1 {
+        let connections = receivers.pop().expect("there is one for each thread");
+        let served = serve_here(connections, store, shared, stop);
+        return join(accepted, served).await.1;
+    }
+    let mut threads = FuturesUnordered::new();
+    for (number, connections) in receivers.into_iter().enumerate() {
+        let thread = Thread::start(number, connections, store.clone(), shared.clone(), stop.clone())?;
+        threads.push(thread.ended());
+    }
+    let ended = async {
+        let mut all = Ok(());
+        while let Some(ended) = threads.next().await {
+            stop.cancel();
+            all = all.and(ended);
+        }
+        all
+    };
+    join(accepted, ended).await.1
+}
+
+/// Serves the connections that come on this runtime.
+async fn serve_here(
+    connections: mpsc::Receiver<net::TcpStream>,
+    store: Store,
+    shared: Shared,
+    stop: CancellationToken,
+) -> Result<(), GrpcError> {
+    let Shared { settings, health, watch_places } = shared;
     let tasks = TaskTracker::new();
     let tail = Tail::default();
     tasks.spawn(store.clone().follow(tail.clone(), stop.clone()));
     let watches = Watches {
         store: store.clone(),
         tail,
-        places: Arc::new(Semaphore::new(settings.watches_max)),
+        places: watch_places,
         places_max: settings.watches_max,
         tasks: tasks.clone(),
         stop: stop.clone(),
@@ -132,6 +191,7 @@ pub async fn serve(
         patience: settings.default_deadline,
         stop: stop.clone(),
     };
+    let busy = Busy { decider: decider.clone(), limits: settings.limits, message_bytes_max: bytes_max };
     let stock = StockServer { decider: decider.clone(), limits: settings.limits, watches, transacts };
     let channel = ChannelServer { store, channels: settings.channels };
     let reflection = || {
@@ -141,19 +201,7 @@ pub async fn serve(
             .into_iter()
             .fold(builder, |builder, set| builder.register_encoded_file_descriptor_set(set))
     };
-    let calls = TaskTracker::new();
-    let server = Server::builder()
-        .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
-        .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
-        .max_concurrent_streams(Some(settings.concurrent_streams_max))
-        .layer(observe::ObserveLayer::new(calls.clone()))
-        .layer(size::SizeLayer::new(bytes_max))
-        .layer(deadline::DeadlineLayer::new(settings.default_deadline))
-        .add_service(
-            StockServiceServer::new(stock)
-                .max_decoding_message_size(bytes_max)
-                .max_encoding_message_size(bytes_max),
-        )
+    let others = Routes::default()
         .add_service(
             InventoryServiceServer::new(InventoryServer { decider })
                 .max_decoding_message_size(bytes_max)
@@ -168,10 +216,18 @@ pub async fn serve(
             tonic_health::server::HealthService::from_health_reporter(health.0),
         ))
         .add_service(reflection().build_v1()?)
-        .add_service(reflection().build_v1alpha()?);
-    let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
-    let draining = stop.clone();
-    let served = server.serve_with_incoming_shutdown(incoming, async move { draining.cancelled().await });
+        .add_service(reflection().build_v1alpha()?)
+        .prepare();
+    let stock = StockServiceServer::new(stock)
+        .max_decoding_message_size(bytes_max)
+        .max_encoding_message_size(bytes_max);
+    let calls = TaskTracker::new();
+    let service = ServiceBuilder::new()
+        .layer(observe::ObserveLayer::new(calls.clone()))
+        .layer(size::SizeLayer::new(bytes_max))
+        .layer(deadline::DeadlineLayer::new(settings.default_deadline))
+        .service(Doors { busy: Arc::new(busy), stock, others });
+    let served = wire::serve(connections, service, settings.concurrent_streams_max, stop.clone());
     let drained = async {
         stop.cancelled().await;
         if timeout(settings.drain_timeout, last_call(&calls)).await.is_err() {
@@ -180,7 +236,7 @@ pub async fn serve(
     };
     // Callers of health and reflection may keep their streams for ever: only our own calls are waited for.
     tokio::select! {
-        served = served => served?,
+        () = served => {}
         () = drained => {}
     }
     tasks.close();

@@ -115,6 +115,12 @@ impl Store {
         Ok(Self { inner: Arc::new(Inner { settings, keys, link, blocking, queue }) })
     }
 
+    /// The same store, with a committer and a connection of its own: for another thread, whose calls then never wait for
+    /// this one. Its committer runs on `tasks`, on the runtime of the caller, until `stop`.
+    pub fn sibling(&self, tasks: &TaskTracker, stop: CancellationToken) -> Result<Self, StoreError> {
+        Self::open(self.inner.settings.clone(), tasks, stop)
+    }
+
     /// Asks for a mutation. Past `deadline` the outcome is unknown: repeat with the same key.
     pub async fn mutate(&self, mutation: &Mutation, deadline: Option<Instant>) -> Result<Answer, StoreError> {
         if let Some(answer) = self.foreign(mutation) {
@@ -159,11 +165,13 @@ impl Store {
     /// Sends one operation and waits for its answer.
     async fn execute(&self, operation: Operation, deadline: Option<Instant>) -> Result<String, StoreError> {
         let answer = self.enqueue(operation)?;
-        let started = Instant::now();
         let answered = match deadline {
-            Some(deadline) => timeout_at(deadline, answer).await.map_err(|_| StoreError::NoAnswer {
-                waited_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-            })?,
+            Some(deadline) => {
+                let started = Instant::now();
+                timeout_at(deadline, answer).await.map_err(|_| StoreError::NoAnswer {
+                    waited_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
+                })?
+            }
             None => answer.await,
         };
         answered.unwrap_or(Err(StoreError::Draining))

@@ -98,8 +98,10 @@ impl Setup {
         Self { directory, namespace, settings, channels: String::new() }
     }
 
-    /// Adds a setting: `section.name = value`.
+    /// Adds a setting, or changes it: `section.name = value`.
     pub(crate) fn set(mut self, line: &str) -> Self {
+        let name = |line: &str| line.split('=').next().map(|name| name.trim().to_owned());
+        self.settings.retain(|other| name(other) != name(line));
         self.settings.push(line.to_owned());
         self
     }
