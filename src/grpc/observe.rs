@@ -119,10 +119,11 @@ struct Call {
 impl Drop for Call {
     fn drop(&mut self) {
         let series = &self.series[self.method];
-        let (service, method) = METHODS[self.method].names();
+        let names = || METHODS[self.method].names();
         let code = usize::try_from(self.code as i32).expect("codes are 0 to 16");
         series.handled[code]
             .get_or_init(|| {
+                let (service, method) = names();
                 metrics::counter!(
                     GRPC_HANDLED, "grpc_service" => service, "grpc_method" => method, "grpc_code" => CODES[code]
                 )
@@ -130,9 +131,10 @@ impl Drop for Call {
             .increment(1);
         series
             .seconds
-            .get_or_init(
-                || metrics::histogram!(GRPC_HANDLING_SECONDS, "grpc_service" => service, "grpc_method" => method),
-            )
+            .get_or_init(|| {
+                let (service, method) = names();
+                metrics::histogram!(GRPC_HANDLING_SECONDS, "grpc_service" => service, "grpc_method" => method)
+            })
             .record(self.began.elapsed());
     }
 }
