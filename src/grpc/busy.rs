@@ -19,7 +19,7 @@ use prost::Message;
 use tonic::{Status, body::Body, metadata::GRPC_CONTENT_TYPE};
 
 use crate::{
-    domain::{Answer, Mutation},
+    domain::{Answer, Mutation, Rpc},
     store::Pending,
 };
 
@@ -33,45 +33,53 @@ const PREFIX_BYTES: usize = 5;
 static GRPC_ENCODING: HeaderName = HeaderName::from_static("grpc-encoding");
 
 /// An rpc: how its request is read, and how it is answered.
-struct Rpc {
+pub(super) struct BusyRpc {
     path: &'static str,
     read: fn(Bytes, &ContractLimits) -> Result<Mutation, Status>,
     answer: fn(Answer) -> Result<Bytes, Problem>,
 }
 
 /// The busiest first.
-static RPCS: [Rpc; 6] = [
-    Rpc {
+static RPCS: [BusyRpc; 6] = [
+    BusyRpc {
         path: "/stockgate.v1.StockService/Decrement",
         read: |bytes, _| Ok(convert::decrement(message(bytes)?, caller())?),
         answer: |answer| convert::decrement_response(answer).map(|response| framed(&response)),
     },
-    Rpc {
+    BusyRpc {
         path: "/stockgate.v1.StockService/Reserve",
         read: |bytes, limits| Ok(convert::reserve(message(bytes)?, caller(), limits)?),
         answer: |answer| convert::reserve_response(answer).map(|response| framed(&response)),
     },
-    Rpc {
+    BusyRpc {
         path: "/stockgate.v1.StockService/Commit",
         read: |bytes, _| Ok(convert::commit(message(bytes)?, caller())?),
         answer: |answer| convert::commit_response(answer).map(|response| framed(&response)),
     },
-    Rpc {
+    BusyRpc {
         path: "/stockgate.v1.StockService/Release",
         read: |bytes, _| Ok(convert::release(message(bytes)?, caller())?),
         answer: |answer| convert::release_response(answer).map(|response| framed(&response)),
     },
-    Rpc {
+    BusyRpc {
         path: "/stockgate.v1.StockService/ExtendHold",
         read: |bytes, limits| Ok(convert::extend_hold(message(bytes)?, caller(), limits)?),
         answer: |answer| convert::extend_hold_response(answer).map(|response| framed(&response)),
     },
-    Rpc {
+    BusyRpc {
         path: "/stockgate.v1.StockService/Restock",
         read: |bytes, _| Ok(convert::restock(message(bytes)?, caller())?),
         answer: |answer| convert::restock_response(answer).map(|response| framed(&response)),
     },
 ];
+
+impl BusyRpc {
+    /// The one a request is for; None also for requests in another encoding, which tonic knows how to answer.
+    pub(super) fn of<B>(request: &Request<B>) -> Option<&'static Self> {
+        let known = RPCS.iter().find(|rpc| rpc.path == request.uri().path());
+        known.filter(|_| !request.headers().contains_key(&GRPC_ENCODING))
+    }
+}
 
 fn message<M: Message + Default>(bytes: Bytes) -> Result<M, Status> {
     M::decode(bytes).map_err(|error| Status::internal(error.to_string()))
@@ -95,27 +103,24 @@ pub(super) struct Busy {
 }
 
 impl Busy {
-    /// Takes a call over, if it is one of these rpcs.
-    pub(super) fn take(self: &Arc<Self>, request: Request<Incoming>) -> Result<BusyCall, Request<Incoming>> {
-        let Some(rpc) = RPCS.iter().find(|rpc| rpc.path == request.uri().path()) else { return Err(request) };
-        if request.headers().contains_key(&GRPC_ENCODING) {
-            return Err(request);
-        }
+    /// Takes a request for one of these rpcs.
+    pub(super) fn call(self: &Arc<Self>, rpc: &'static BusyRpc, request: Request<Incoming>) -> BusyCall {
         let state = State::Reading { body: request.into_body(), read: Bytes::new() };
-        Ok(BusyCall { busy: Arc::clone(self), rpc, state })
+        BusyCall { busy: Arc::clone(self), rpc, state }
     }
 }
 
 /// A call under way.
 pub(super) struct BusyCall {
     busy: Arc<Busy>,
-    rpc: &'static Rpc,
+    rpc: &'static BusyRpc,
     state: State,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a box per call is what this saves")]
 enum State {
     Reading { body: Incoming, read: Bytes },
-    Deciding { pending: Pending, rpc: crate::domain::Rpc },
+    Deciding { pending: Pending, rpc: Rpc },
     Answered,
 }
 
@@ -156,7 +161,7 @@ impl Drop for BusyCall {
 }
 
 impl Busy {
-    fn begin(&self, rpc: &Rpc, request: Bytes) -> Result<State, Status> {
+    fn begin(&self, rpc: &BusyRpc, request: Bytes) -> Result<State, Status> {
         let mutation = (rpc.read)(request, &self.limits)?;
         let rpc = mutation.rpc();
         match self.decider.store.begin(mutation) {

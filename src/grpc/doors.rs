@@ -17,7 +17,7 @@ use tower::Service;
 use crate::proto::stock_service_server::{SERVICE_NAME, StockServiceServer};
 
 use super::{
-    busy::{Busy, BusyCall},
+    busy::{Busy, BusyCall, BusyRpc},
     stock::StockServer,
 };
 
@@ -39,10 +39,9 @@ impl Service<Request<Incoming>> for Doors {
     }
 
     fn call(&mut self, request: Request<Incoming>) -> Self::Future {
-        let request = match self.busy.take(request) {
-            Ok(call) => return Either::Left(call),
-            Err(request) => request,
-        };
+        if let Some(rpc) = BusyRpc::of(&request) {
+            return Either::Left(self.busy.call(rpc, request));
+        }
         Either::Right(if is_for(SERVICE_NAME, request.uri().path()) {
             self.stock.call(request)
         } else {
