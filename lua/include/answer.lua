@@ -4,7 +4,7 @@
 local answer = {}
 
 function answer.refuse(text)
-  return { text = text, kept = true }
+  return { text = text, kept = true, field = false, fingerprint = false }
 end
 
 function answer.undecided(text)
@@ -12,7 +12,9 @@ function answer.undecided(text)
 end
 
 function answer.ok(changes, tail, named)
-  return { changes = changes, tail = tail or '', named = named, kept = true }
+  return {
+    changes = changes, tail = tail or '', named = named, kept = true, text = false, field = false, fingerprint = false,
+  }
 end
 
 -- "<word> <n> <item>…"

@@ -11,6 +11,18 @@ function books.level(batch, line)
   return batch.slots[line.number].levels[line.sku]
 end
 
+-- Deltas are mostly the same few: each is printed once in a run.
+local printed = {}
+
+local function print_delta(delta)
+  local text = printed[delta]
+  if not text then
+    text = string.format('%d', delta)
+    printed[delta] = text
+  end
+  return text
+end
+
 -- Writes down one mutation; answers its index in this run's entry.
 function books.record(slot, kind, cause, one, on_hand_delta, held_delta)
   local log = slot.log
@@ -19,7 +31,7 @@ function books.record(slot, kind, cause, one, on_hand_delta, held_delta)
     slot.log_cause = cause
   end
   one.balance = level.balance(one)
-  log[#log + 1] = kind .. ' ' .. one.sku .. ' ' .. on_hand_delta .. ' ' .. held_delta .. ' ' .. one.balance
+  log[#log + 1] = kind .. ' ' .. one.sku .. ' ' .. print_delta(on_hand_delta) .. ' ' .. print_delta(held_delta) .. ' ' .. one.balance
   local index = slot.log_count
   slot.log_count = index + 1
   return index

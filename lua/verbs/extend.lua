@@ -1,9 +1,9 @@
--- extend: gives a hold another deadline, counted from now. Arguments: record, fingerprint, cause, hold id, ttl ms.
+-- extend: gives a hold another deadline, counted from now. Needs the hold's id and the ttl, ms.
 local extend = {}
 
-function extend.parse(batch, op, take)
-  op.hold = take()
-  op.ttl_ms = tonumber(take())
+function extend.parse(batch, op)
+  op.hold = packed.text(batch)
+  op.ttl_ms = packed.number(batch)
   reading.want_hold(batch.slots[op.home], op.hold)
 end
 

@@ -1,10 +1,10 @@
--- release: gives a hold's units back. Arguments: record, fingerprint, cause, hold id, lines of the hold (none: all).
+-- release: gives a hold's units back. Needs the hold's id; lines of the hold (none: all).
 -- A hold nobody knows is released too: the tombstone refuses its late reserve.
 local release = {}
 
-function release.parse(batch, op, take)
-  op.hold = take()
-  op.lines = lines.of_hold(take)
+function release.parse(batch, op)
+  op.hold = packed.text(batch)
+  op.lines = packed.hold_lines(batch, op)
   reading.want_hold(batch.slots[op.home], op.hold)
 end
 

@@ -1,10 +1,10 @@
--- set: sets a count, and makes the SKU if it is new. Arguments: record, fingerprint, cause, on hand back then ('' when the
--- count is of now: later changes are kept on top of it otherwise), one line; its expected version '' is force, 0 is absent.
+-- set: sets a count, and makes the SKU if it is new. Flags: 1 when the count is of an earlier moment, then it
+-- needs the on hand of that moment: later changes are kept on top. One line; any expected version is force, 0 is absent.
 local set = {}
 
-function set.parse(batch, op, take)
-  op.then_on_hand = tonumber(take())
-  op.lines = lines.versioned(batch, take)
+function set.parse(batch, op)
+  op.then_on_hand = op.flags == 1 and packed.number(batch)
+  op.lines = packed.lines(batch, op)
 end
 
 function set.apply(batch, op)

@@ -139,7 +139,7 @@ impl Committer {
     /// Sends one batch and answers its calls; returns those that must go again.
     async fn send(&self, batch: Vec<Call>) -> Vec<Call> {
         match self.execute(&batch, &TRANSACT_SCRIPT).await {
-            Ok(answers) => self.answer(batch, answers),
+            Ok(answers) => answer(batch, &answers),
             Err(StoreError::OutOfMemory) => self.send_giving(batch).await,
             Err(fault) => refuse_all(batch, &fault),
         }
@@ -154,44 +154,13 @@ impl Committer {
             return Vec::new();
         }
         match self.execute(&giving, &TRANSACT_GIVING_SCRIPT).await {
-            Ok(answers) => self.answer(giving, answers),
+            Ok(answers) => answer(giving, &answers),
             Err(fault) => refuse_all(giving, &fault),
         }
     }
 
-    fn answer(&self, batch: Vec<Call>, answers: Vec<Value>) -> Vec<Call> {
-        let mut again = Vec::new();
-        for (mut call, answer) in batch.into_iter().zip(answers) {
-            let text = match text_of(answer) {
-                Ok(text) => text,
-                Err(fault) => {
-                    let _ = call.reply.send(Err(fault));
-                    continue;
-                }
-            };
-            let wide = match verdict(&text) {
-                Verdict::Decided => {
-                    // A caller that has gone will find its answer in the record.
-                    let _ = call.reply.send(Ok(text));
-                    continue;
-                }
-                Verdict::Again => call.operation.wide,
-                Verdict::Wide => true,
-            };
-            call.rounds += 1;
-            call.operation.wide = wide;
-            if call.rounds > ROUNDS_MAX {
-                let code = "too many overdue holds".to_owned();
-                let _ = call.reply.send(Err(StoreError::NotReady { code }));
-            } else {
-                again.push(call);
-            }
-        }
-        again
-    }
-
     /// Runs the script over a batch; follows it into another window when the one of the keys is over.
-    async fn execute(&self, batch: &[Call], script: &Script) -> Result<Vec<Value>, StoreError> {
+    async fn execute(&self, batch: &[Call], script: &Script) -> Result<String, StoreError> {
         let connection = self.link.connection().await?;
         for _ in 0..ROTATIONS_MAX {
             let command = self.command(batch, script);
@@ -203,10 +172,14 @@ impl Committer {
             };
             let word = items.first().cloned().map(text_of).transpose()?;
             match (word.as_deref(), items.len()) {
-                (Some("done"), len) if len == batch.len() + 2 => {
+                (Some("done"), 3) => {
                     self.meters.batches.increment(1);
                     self.meters.batch_calls.record(gauge_value(batch.len()));
-                    return Ok(items.split_off(2));
+                    let answers = text_of(items.swap_remove(2))?;
+                    if answers.split('\n').count() != batch.len() {
+                        return Err(corrupt(&Value::SimpleString(answers)));
+                    }
+                    return Ok(answers);
                 }
                 (Some("rotate"), 2) => {
                     let window = text_of(items.swap_remove(1))?;
@@ -248,15 +221,14 @@ impl Committer {
             partitions.iter().flat_map(|partition| self.keys.transact(*partition, window)).collect();
         let mut command = script.call(keys.iter().map(String::as_str));
         command.arg(self.clock.argument()).arg(self.retention_ms).arg(window).arg(u8::from(wide));
-        command.arg(partitions.len());
+        command.arg(batch.len());
+        let mut packed = Vec::with_capacity(batch.iter().map(|call| call.operation.bytes.len()).sum());
+        for call in batch {
+            packed.extend_from_slice(&call.operation.bytes);
+        }
+        command.arg(packed);
         for partition in &partitions {
             command.arg(partition.0);
-        }
-        command.arg(batch.len());
-        for call in batch {
-            for argument in call.operation.arguments() {
-                command.arg(argument);
-            }
         }
         command
     }
@@ -267,6 +239,31 @@ fn may_send(in_flight: usize, waiting: usize) -> bool {
         0 => waiting > 0,
         _ => in_flight < IN_FLIGHT_MAX && waiting >= OVERLAP_CALLS_MIN,
     }
+}
+
+/// Hands out the answers, one line each; returns the calls that must go again.
+fn answer(batch: Vec<Call>, answers: &str) -> Vec<Call> {
+    let mut again = Vec::new();
+    for (mut call, text) in batch.into_iter().zip(answers.split('\n')) {
+        let wide = match verdict(text) {
+            Verdict::Decided => {
+                // A caller that has gone will find its answer in the record.
+                let _ = call.reply.send(Ok(text.to_owned()));
+                continue;
+            }
+            Verdict::Again => call.operation.wide,
+            Verdict::Wide => true,
+        };
+        call.rounds += 1;
+        call.operation.wide = wide;
+        if call.rounds > ROUNDS_MAX {
+            let code = "too many overdue holds".to_owned();
+            let _ = call.reply.send(Err(StoreError::NotReady { code }));
+        } else {
+            again.push(call);
+        }
+    }
+    again
 }
 
 fn refuse_all(batch: Vec<Call>, fault: &StoreError) -> Vec<Call> {
