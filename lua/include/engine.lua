@@ -5,19 +5,30 @@ local engine = {}
 local PARTITIONS_AFTER = 6
 
 local VERBS = {
-  d = decrement, i = restock, r = reserve, c = commit, l = release, e = extend, a = adjust, s = set,
-  k = resolve, w = sweep, p = repair,
+  d = 'decrement', i = 'restock', r = 'reserve', c = 'commit', l = 'release', e = 'extend', a = 'adjust', s = 'set',
+  k = 'resolve', w = 'sweep', p = 'repair',
 }
+local made = {}
+
+-- The verb of a letter; made when the run first needs it.
+local function verb_of(letter)
+  local verb = made[letter]
+  if not verb then
+    verb = verbs[VERBS[letter]]()
+    made[letter] = verb
+  end
+  return verb
+end
 
 local function parse(batch, count)
   local ops = {}
   for index = 1, count do
-    local op = packed.operation(batch)
+    local op, line_count = packed.operation(batch)
     if op.field then
       local wanted = batch.slots[op.home].wanted_records
       wanted[#wanted + 1] = op.field
     end
-    VERBS[op.verb].parse(batch, op)
+    verb_of(op.verb).parse(batch, op, line_count)
     ops[index] = op
   end
   return ops
@@ -29,22 +40,23 @@ local function decide(batch, op)
   local found = op.field and slot.records[op.field]
   if found and not found.fingerprint then return answer.undecided('broken record ' .. op.field) end
   if found and op.verb ~= 'k' then
-    if found.fingerprint == op.fingerprint then return { replay = found } end
-    if found.fingerprint == '-' then return { text = 'burnt' } end
-    return { text = 'conflict ' .. found.fingerprint }
+    if found.fingerprint == op.fingerprint then return { replay = found.given } end
+    if found.fingerprint == '-' then return answer.undecided('burnt') end
+    return answer.undecided('conflict ' .. found.fingerprint)
   end
-  local given = VERBS[op.verb].apply(batch, op, found)
+  local given = verb_of(op.verb).apply(batch, op, found)
   if given.kept and op.field then
-    given.field, given.fingerprint = op.field, op.fingerprint ~= '' and op.fingerprint or '-'
-    slot.records[op.field] = given
-    slot.new_records[#slot.new_records + 1] = given
+    -- The operation is its own record, for those after it in this run.
+    op.given = given
+    slot.records[op.field] = op
+    slot.new_records[#slot.new_records + 1] = op
   end
   return given
 end
 
 local function text_of(given)
   if given.replay then return 'replayed ' .. answer.text(given.replay) end
-  if given.found then return 'found ' .. given.found.fingerprint .. ' ' .. answer.text(given.found) end
+  if given.found then return 'found ' .. given.found.fingerprint .. ' ' .. answer.text(given.found.given) end
   return answer.text(given)
 end
 

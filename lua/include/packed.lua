@@ -3,16 +3,16 @@
 -- many); then what the verb needs besides, then its lines. What a verb does not have is empty or 0.
 local packed = {}
 
--- One operation's beginning.
+-- One operation's beginning, and how many lines it has.
 function packed.operation(batch)
   local verb, home, field, fingerprint, cause, flags, count, at =
     struct.unpack('>c1HI4c0Bc0I4c0BB', batch.packed, batch.at)
   batch.at = at
-  -- All fields at once: a table that grows costs more than one that is made whole.
+  -- All fields at once, and eight of them: a table grows by doubling, and each time costs more than all of its fields.
   return {
     verb = verb, home = home, field = field ~= '' and field, fingerprint = fingerprint, cause = cause, flags = flags,
-    count = count, lines = false,
-  }
+    lines = false, given = false,
+  }, count
 end
 
 -- 4 + text.
@@ -31,9 +31,9 @@ end
 
 -- Lines of a request, whose levels will be needed: partition (2), sku (1 + text), quantity (8), expected version (8; -1:
 -- any).
-function packed.lines(batch, op)
+function packed.lines(batch, count)
   local all = {}
-  for index = 1, op.count do
+  for index = 1, count do
     local number, sku, quantity, expected, at = struct.unpack('>HBc0i8i8', batch.packed, batch.at)
     batch.at = at
     all[index] = {
@@ -46,9 +46,9 @@ function packed.lines(batch, op)
 end
 
 -- Lines of a hold: sku (1 + text), quantity (8).
-function packed.hold_lines(batch, op)
+function packed.hold_lines(batch, count)
   local all = {}
-  for index = 1, op.count do
+  for index = 1, count do
     local sku, quantity, at = struct.unpack('>Bc0i8', batch.packed, batch.at)
     batch.at = at
     all[index] = { sku = sku, quantity = quantity }

@@ -76,7 +76,7 @@ function reading.all(batch)
           if text and not slot.records[field] then
             -- Answers are told apart by line: a text with more than one is broken.
             local fingerprint, stored = string.match(text, '^(%S+) ([^\n]*)$')
-            slot.records[field] = { fingerprint = fingerprint, text = stored }
+            slot.records[field] = { fingerprint = fingerprint, given = { text = stored } }
           end
         end)
       end

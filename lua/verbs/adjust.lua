@@ -2,8 +2,8 @@
 -- On hand never falls below zero by it; available may, and is then oversold.
 local adjust = {}
 
-function adjust.parse(batch, op)
-  op.lines = packed.lines(batch, op)
+function adjust.parse(batch, op, count)
+  op.lines = packed.lines(batch, count)
 end
 
 function adjust.apply(batch, op)

@@ -2,11 +2,11 @@
 -- 2 reacquire.
 local commit = {}
 
-function commit.parse(batch, op)
+function commit.parse(batch, op, count)
   op.hold = packed.text(batch)
   op.keep_open = op.flags % 2 == 1
   op.reacquire = op.flags >= 2
-  op.lines = packed.hold_lines(batch, op)
+  op.lines = packed.hold_lines(batch, count)
   reading.want_hold(batch.slots[op.home], op.hold)
 end
 
@@ -30,7 +30,7 @@ local function reacquire(batch, op, one)
   for _, line in ipairs(one.lines) do line.held = 0 end
   one.state = 'c'
   books.touch_hold(batch.slots[op.home], one)
-  return answer.ok(changes, hold.tell(one), true)
+  return answer.ok_hold(changes, one)
 end
 
 function commit.apply(batch, op)
@@ -58,5 +58,5 @@ function commit.apply(batch, op)
   end
   if left == 0 then one.state = 'c' end
   books.touch_hold(batch.slots[op.home], one)
-  return answer.ok(changes, hold.tell(one), true)
+  return answer.ok_hold(changes, one)
 end

@@ -24,8 +24,9 @@ function repair.apply(batch, op)
   slot.levels[one.sku] = mended
   mended.index = books.record(slot, 'p', op.cause, mended, 0, op.held_delta)
   books.touch(slot, mended)
-  return { changes = { {
-    slot = slot, sku = one.sku, quantity = 0, balance = level.balance(mended),
-    index = mended.index,
-  } }, tail = '', kept = false }
+  -- Nobody asked by a key: not remembered.
+  return {
+    changes = { { slot = slot, sku = one.sku, quantity = 0, balance = mended.balance, index = mended.index } },
+    text = false, kept = false,
+  }
 end

@@ -1,10 +1,10 @@
 -- reserve: promises units to a hold. Needs the hold's id and the ttl, ms. Flags: 1 when its source is named.
 local reserve = {}
 
-function reserve.parse(batch, op)
+function reserve.parse(batch, op, count)
   op.hold = packed.text(batch)
   op.ttl_ms = packed.number(batch)
-  op.lines = packed.lines(batch, op)
+  op.lines = packed.lines(batch, count)
   reading.want_hold(batch.slots[op.home], op.hold)
 end
 
@@ -31,5 +31,5 @@ function reserve.apply(batch, op)
   end
   slot.holds[op.hold] = one
   books.touch_hold(slot, one)
-  return answer.ok(op.lines, ' ' .. one.id .. ' ' .. one.deadline)
+  return answer.ok_with(op.lines, ' ' .. one.id .. ' ' .. one.deadline)
 end

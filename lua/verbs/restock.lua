@@ -1,8 +1,8 @@
 -- restock: takes units in.
 local restock = {}
 
-function restock.parse(batch, op)
-  op.lines = packed.lines(batch, op)
+function restock.parse(batch, op, count)
+  op.lines = packed.lines(batch, count)
 end
 
 function restock.apply(batch, op)

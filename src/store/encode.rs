@@ -271,7 +271,8 @@ fn push_action(operation: &mut Operation, action: &Action, made: Option<&HoldId>
 pub(super) fn resolve(client: &str, home: &Sku, key: &str, partitions: Partitions) -> Operation {
     let mut operation = Operation::begin('k', partitions.of(home));
     operation.push_record(client, home, key);
-    operation.push_short("");
+    // The fingerprint of a burnt key.
+    operation.push_short("-");
     operation.push_text(b"");
     operation.push_counts(0, 0);
     operation

@@ -71,6 +71,16 @@ macro_rules! include_lua {
     ($($path:literal),+ $(,)?) => { concat!($(include_str!(concat!("../../lua/", $path, ".lua")), "\n"),+) };
 }
 
+/// Each verb becomes a function that makes it: most runs need one or two of them, and making all costs Redis more than a sale.
+macro_rules! include_verbs {
+    ($($verb:literal),+ $(,)?) => {
+        concat!(
+            "local verbs = {}\n",
+            $("function verbs.", $verb, "()\n", include_str!(concat!("../../lua/verbs/", $verb, ".lua")), "return ", $verb, "\nend\n"),+
+        )
+    };
+}
+
 const TRANSACT: &str = concat!(
     include_lua!(
         "transact",
@@ -86,20 +96,22 @@ const TRANSACT: &str = concat!(
         "include/rules",
         "include/promise",
         "include/packed",
-        "verbs/decrement",
-        "verbs/restock",
-        "verbs/reserve",
-        "verbs/commit",
-        "verbs/release",
-        "verbs/extend",
-        "verbs/adjust",
-        "verbs/set",
-        "verbs/resolve",
-        "verbs/sweep",
-        "verbs/repair",
         "include/writing",
-        "include/engine",
     ),
+    include_verbs!(
+        "decrement",
+        "restock",
+        "reserve",
+        "commit",
+        "release",
+        "extend",
+        "adjust",
+        "set",
+        "resolve",
+        "sweep",
+        "repair"
+    ),
+    include_lua!("include/engine"),
     "return engine.run(keys, argv)\n"
 );
 
