@@ -8,8 +8,8 @@ use std::{
 use prost::Message as _;
 use stockgate::domain::Partitions;
 use stockgate::proto::{
-    CommitRequest, DecrementRequest, ExtendHoldRequest, Line, LineResult, Problem, ReleaseRequest,
-    ReserveRequest, RestockRequest, TransactRequest, TransactResponse, transact_request::Operation,
+    CommitRequest, DecrementRequest, ExtendHoldRequest, Line, LineResult, ReleaseRequest, ReserveRequest,
+    RestockRequest, TransactRequest, TransactResponse, transact_request::Operation,
     transact_response::Result as Outcome,
 };
 use tokio::{sync::mpsc, time::timeout};
@@ -341,17 +341,21 @@ async fn streams_and_their_operations_are_counted() {
         stream.send(tag, sell(&format!("k{tag}"), "a", quantity)).await;
     }
     stream.send(3, sell("k0", "a", 3)).await;
+    let mut answers = stream.answers(4).await;
+    let handled =
+        r#"grpc_server_handled_total{grpc_service="stockgate.v1.StockService",grpc_method="Transact""#;
+    assert!(!gateway.page("/metrics").await.1.contains(handled), "it has not ended");
     stream.half_close();
-    let (answers, end) = stream.rest().await;
+    let (rest, end) = stream.rest().await;
     end.unwrap();
-    let short = Problem { code: Code::FailedPrecondition.into(), ..Default::default() };
-    assert!(matches!(&answers[&1], Outcome::Problem(problem) if problem.code == short.code));
+    answers.extend(rest);
+    check_status(&status(&answers[&1]), Code::FailedPrecondition, "INSUFFICIENT_STOCK");
     let said = gateway.page("/metrics").await.1;
     for line in [
         r#"stockgate_mutations_total{rpc="Decrement",outcome="applied"} 3"#,
         r#"stockgate_mutations_total{rpc="Decrement",outcome="refused"} 1"#,
         "stockgate_replays_total 1",
-        r#"grpc_server_handled_total{grpc_service="stockgate.v1.StockService",grpc_method="Transact",grpc_code="OK"} 1"#,
+        &format!(r#"{handled},grpc_code="OK"}} 1"#),
     ] {
         assert!(said.contains(&format!("{line}\n")), "{line} is not in\n{said}");
     }
