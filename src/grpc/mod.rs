@@ -50,6 +50,11 @@ use watch::Watches;
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 
+/// What a caller may send ahead on one stream, and on all of a connection: a Transact stream that is not read because its
+/// caller does not read must not hold up the other calls beside it.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
+
 /// After our last call has its answer: long enough for it to reach the socket, and for a call that crossed our goodbye.
 const DRAIN_LULL: Duration = Duration::from_millis(200);
 
@@ -146,6 +151,8 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(Some(settings.concurrent_streams_max))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .layer(observe::ObserveLayer::new(calls.clone()))
         .layer(size::SizeLayer::new(bytes_max))
         .layer(deadline::DeadlineLayer::new(settings.default_deadline))

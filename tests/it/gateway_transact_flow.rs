@@ -2,7 +2,10 @@
 
 use std::time::Duration;
 
-use stockgate::proto::{TransactRequest, transact_request::Operation};
+use stockgate::proto::{
+    TransactRequest, stock_service_client::StockServiceClient, transact_request::Operation,
+    transact_response::Result as Outcome,
+};
 use tokio::time::timeout;
 use tonic::{Code, transport::Endpoint};
 
@@ -81,7 +84,7 @@ async fn told_to_stop_it_answers_what_is_under_way_and_reads_no_more() {
 #[tokio::test]
 async fn an_operation_without_an_answer_is_given_up_alone() {
     let redis = Redis::start().await;
-    let setup = Setup::on(&redis).set(r#"grpc.default_deadline = "300ms""#);
+    let setup = Setup::on(&redis).set(r#"grpc.default_deadline = "600ms""#);
     let gateway = setup.set(r#"redis.response_timeout = "30s""#).serve().await;
     gateway.put(&[("a", 10)]).await;
     let mut stream = Stream::open(&gateway).await;
@@ -97,7 +100,7 @@ async fn an_operation_without_an_answer_is_given_up_alone() {
     for tag in 0..3 {
         eventually("the repeat is answered", SOON, async || {
             let outcome = stream.ask(sell(&format!("k{tag}"), "a", 1)).await;
-            matches!(outcome, stockgate::proto::transact_response::Result::Decrement(_)).then_some(())
+            matches!(outcome, Outcome::Decrement(_)).then_some(())
         })
         .await;
     }
@@ -110,7 +113,7 @@ async fn an_operation_without_an_answer_is_given_up_alone() {
 #[tokio::test]
 async fn the_callers_deadline_ends_the_stream_after_the_last_answers() {
     let redis = Redis::start().await;
-    let gateway = Setup::on(&redis).serve().await;
+    let gateway = Setup::on(&redis).set(r#"redis.response_timeout = "30s""#).serve().await;
     gateway.put(&[("a", 10)]).await;
     redis.freeze();
     let deadline = Some(Duration::from_millis(400));
@@ -161,6 +164,41 @@ async fn streams_wait_for_room_in_the_queue_and_leave_some_to_single_calls() {
     assert_eq!(gateway.level("a").await.on_hand, 899);
 }
 
+#[tokio::test]
+async fn an_operation_that_finds_no_room_in_time_is_overloaded_and_was_not_carried_out() {
+    let redis = Redis::start().await;
+    let setup = Setup::on(&redis).set("committer.queue_max = 16").set("committer.batch_max = 4");
+    let setup = setup.set(r#"grpc.default_deadline = "600ms""#).set(r#"redis.response_timeout = "30s""#);
+    let gateway = setup.serve().await;
+    gateway.put(&[("a", 1000)]).await;
+    redis.freeze();
+    let mut stream = Stream::open(&gateway).await;
+    // A script, what the committer holds ready, and three quarters of the queue hold 20 at most.
+    for tag in 0..22 {
+        stream.send(tag, sell(&format!("k{tag}"), "a", 1)).await;
+    }
+    let mut overloaded = Vec::new();
+    for (tag, outcome) in stream.answers(22).await {
+        let said = status(&outcome);
+        match said.code() {
+            Code::DeadlineExceeded => check_status(&said, Code::DeadlineExceeded, "OUTCOME_UNKNOWN"),
+            _ => {
+                check_status(&said, Code::ResourceExhausted, "OVERLOADED");
+                overloaded.push(tag);
+            }
+        }
+    }
+    assert!(overloaded.len() >= 2, "{overloaded:?}");
+    redis.thaw();
+    // What had got into the queue before may still go; this call goes behind it.
+    eventually("redis is back", SOON, async || gateway.stock().decrement(sale("last", "a", 1)).await.ok())
+        .await;
+    let sales = gateway.sales("a").await;
+    for tag in overloaded {
+        assert!(!sales.contains_key(&format!("k{tag}")), "{tag} was carried out");
+    }
+}
+
 /// Far more than all windows and buffers on the way hold.
 const FLOOD: u64 = 100_000;
 /// A caller that could send nothing for so long is held up. Too short can only make the test pass.
@@ -170,11 +208,9 @@ const STALLED_AFTER: Duration = Duration::from_secs(2);
 async fn a_caller_that_does_not_read_is_not_read() {
     let gateway = Setup::on(Redis::shared().await).serve().await;
     gateway.put(&[("a", 1_000_000)]).await;
-    let small_windows = Endpoint::from_shared(format!("http://{}", gateway.grpc))
-        .unwrap()
-        .initial_stream_window_size(65_535)
-        .initial_connection_window_size(65_535);
-    let mut stream = Stream::open_within(small_windows.connect().await.unwrap(), None).await;
+    let address = Endpoint::from_shared(format!("http://{}", gateway.grpc)).unwrap();
+    let connection = address.initial_stream_window_size(65_535).connect().await.unwrap();
+    let mut stream = Stream::open_within(connection.clone(), None).await;
     let out = stream.sender();
     let request = |tag: u64| {
         let order_ref = "o".repeat(200);
@@ -186,8 +222,9 @@ async fn a_caller_that_does_not_read_is_not_read() {
         sent += 1;
     }
     assert!(sent < FLOOD, "all was taken from a caller that reads nothing");
-    // Others do not feel it.
-    gateway.sell("other", "a", 1).await;
+    // Other calls do not feel it, on the same connection either.
+    let call = timeout(SOON, StockServiceClient::new(connection).decrement(sale("other", "a", 1))).await;
+    call.expect("an answer in time").unwrap();
 
     drop(out);
     stream.half_close();
