@@ -2,7 +2,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use stockgate::proto::{LineResult, transact_response::Result as Outcome};
+use stockgate::proto::{LineResult, TransactRequest, transact_response::Result as Outcome};
+use tokio::task::JoinHandle;
 use tonic::Code;
 
 use crate::{
@@ -16,18 +17,24 @@ fn key(order: u64) -> String {
     format!("order {order}")
 }
 
-/// Sends these orders of one unit each while their answers are read; returns what each was answered.
+/// Sends these orders of one unit each, as fast as the stream takes them, until it takes no more.
+fn send(stream: &Stream, orders: impl IntoIterator<Item = u64>) -> JoinHandle<()> {
+    let (out, orders) = (stream.sender(), orders.into_iter().collect::<Vec<_>>());
+    tokio::spawn(async move {
+        for order in orders {
+            let request = TransactRequest { tag: order, operation: Some(sell(&key(order), "hot", 1)) };
+            if out.send(request).await.is_err() {
+                return;
+            }
+        }
+    })
+}
+
+/// Sends these orders over a stream of their own; returns what each was answered.
 async fn rush(gateway: &Gateway, orders: impl IntoIterator<Item = u64>) -> BTreeMap<u64, Outcome> {
     let mut stream = Stream::open(gateway).await;
-    let (out, orders) = (stream.sender(), orders.into_iter().collect::<Vec<_>>());
+    let sender = send(&stream, orders);
     stream.half_close();
-    let sender = tokio::spawn(async move {
-        for order in orders {
-            let operation = Some(sell(&key(order), "hot", 1));
-            let request = stockgate::proto::TransactRequest { tag: order, operation };
-            out.send(request).await.unwrap();
-        }
-    });
     let (answers, end) = stream.rest().await;
     end.unwrap();
     sender.await.unwrap();
@@ -70,35 +77,39 @@ async fn ten_thousand_operations_on_one_stream_keep_the_books_right() {
     check(&gateway, units, &lines).await;
 }
 
-#[tokio::test]
-async fn a_stream_cancelled_in_the_middle_is_repeated_and_sells_nothing_twice() {
-    let gateway = Setup::on(Redis::shared().await).serve().await;
-    let units = 100_000;
-    gateway.put(&[("hot", units)]).await;
-    let mut lines: BTreeMap<u64, LineResult> = BTreeMap::new();
-    for round in 1..=3 {
-        let mut stream = Stream::open(&gateway).await;
-        let out = stream.sender();
-        let sender = tokio::spawn(async move {
-            for order in 0..2_000 {
-                let operation = Some(sell(&key(order), "hot", 1));
-                let request = stockgate::proto::TransactRequest { tag: order, operation };
-                if out.send(request).await.is_err() {
-                    return;
-                }
-            }
-        });
-        for (order, outcome) in stream.answers(400 * round).await {
-            let line = sold(&outcome).0;
-            assert_eq!(lines.entry(order).or_insert_with(|| line.clone()), &line);
-        }
-        drop(stream);
-        sender.await.unwrap();
-    }
-    for (order, outcome) in rush(&gateway, 0..2_000).await {
+/// Keeps the lines that orders were answered; an order answered twice has one line.
+fn note(lines: &mut BTreeMap<u64, LineResult>, answers: BTreeMap<u64, Outcome>) {
+    for (order, outcome) in answers {
         let line = sold(&outcome).0;
         assert_eq!(lines.entry(order).or_insert_with(|| line.clone()), &line);
     }
+}
+
+#[tokio::test]
+async fn a_stream_that_breaks_in_the_middle_is_repeated_and_sells_nothing_twice() {
+    let setup = Setup::on(Redis::shared().await);
+    let mut gateway = setup.serve().await;
+    let units = 100_000;
+    gateway.put(&[("hot", units)]).await;
+    let mut lines = BTreeMap::new();
+    for round in 1..=3 {
+        let mut stream = Stream::open(&gateway).await;
+        let sender = send(&stream, 0..2_000);
+        note(&mut lines, stream.answers(400 * round).await);
+        if round == 2 {
+            gateway.kill();
+            stream.half_close();
+            let (answers, end) = stream.rest().await;
+            note(&mut lines, answers);
+            end.unwrap_err();
+            gateway = setup.serve().await;
+        } else {
+            // The caller cancels.
+            drop(stream);
+        }
+        sender.await.unwrap();
+    }
+    note(&mut lines, rush(&gateway, 0..2_000).await);
     assert_eq!(lines.len(), 2_000);
     check(&gateway, units, &lines).await;
 }
@@ -110,14 +121,7 @@ async fn a_stream_outlives_a_redis_that_is_killed_and_its_repeats_keep_the_books
     let units = 100_000;
     gateway.put(&[("hot", units)]).await;
     let mut stream = Stream::open(&gateway).await;
-    let out = stream.sender();
-    let sender = tokio::spawn(async move {
-        for order in 0..5_000 {
-            let operation = Some(sell(&key(order), "hot", 1));
-            let request = stockgate::proto::TransactRequest { tag: order, operation };
-            out.send(request).await.unwrap();
-        }
-    });
+    let sender = send(&stream, 0..5_000);
     let mut answers = stream.answers(500).await;
     redis.kill().await;
     answers.extend(stream.answers(4_500).await);
