@@ -7,6 +7,8 @@ use crate::domain::{
     SkuQuantity, WhenExpired,
 };
 
+use super::committer::Lane;
+
 /// Flags of a sale and a reserve: its source is named.
 const SOURCE_NAMED: u8 = 1;
 /// Flags of a commit.
@@ -21,6 +23,8 @@ const ANY_VERSION: i64 = -1;
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
     pub(super) bytes: Vec<u8>,
+    /// Whose part of the queue it takes.
+    pub(super) lane: Lane,
     /// Partitions whose keys it needs.
     pub(super) partitions: Vec<Partition>,
     /// Lines it touches, for the bound on a batch.
@@ -35,6 +39,7 @@ impl Operation {
     fn begin(verb: char, home: Partition) -> Self {
         let mut operation = Self {
             bytes: Vec::with_capacity(256),
+            lane: Lane::OWN,
             partitions: vec![home],
             lines: 1,
             gives_back: false,
@@ -56,6 +61,7 @@ impl Operation {
 
     /// The name of the idempotency record: client, home SKU and key; only the key may hold spaces, so it stands last.
     fn push_record(&mut self, client: &str, home: &Sku, key: &str) {
+        self.lane = Lane::of(home);
         self.push_measured(|bytes| {
             for (index, word) in [client, home.as_str(), key].into_iter().enumerate() {
                 if index > 0 {
