@@ -21,8 +21,8 @@ function shortage.note(batch, op, lines)
   for _, line in ipairs(lines) do
     local slot = batch.slots[line.number]
     local one = slot.levels[line.sku]
-    if one.on_hand - one.held < line.quantity and one.refused ~= one.version then
-      one.refused = one.version
+    if one.on_hand - one.held < line.quantity and tonumber(one.refused) ~= one.version then
+      one.refused = string.format('%d', one.version)
       books.record(slot, 'f', op.cause, one, 0, 0)
       books.touch(slot, one)
     end

@@ -19,7 +19,7 @@ function repair.apply(batch, op)
   if one.dirty or one.text ~= op.seen then return answer.undecided('busy') end
   local mended = {
     sku = one.sku, text = one.text, on_hand = op.on_hand, held = op.held, version = op.version,
-    updated = batch.now_text, refused = 0, event = '-',
+    updated = batch.now_text, refused = '0', event = '-',
   }
   slot.levels[one.sku] = mended
   mended.index = books.record(slot, 'p', op.cause, mended, 0, op.held_delta)

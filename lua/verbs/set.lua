@@ -19,9 +19,10 @@ function set.apply(batch, op)
   if one.on_hand + delta > level.MAX then return answer.refuse('overflow ' .. line.sku) end
   if delta == 0 and not one.missing then
     -- Nothing changes, so there is no event to tell channels about; the answer names the one that made this version.
+    local _, event = level.last_change(one)
     return answer.ok_with({ {
-      slot = slot, sku = one.sku, quantity = 0, balance = level.balance(one),
-      index = one.index, event = not one.index and one.event or nil,
+      slot = slot, sku = one.sku, quantity = 0, balance = level.balance(one), index = one.index,
+      event = not one.index and event,
     } }, ' 0')
   end
   books.move_own(batch, line, 's', op.cause, delta, 0)
