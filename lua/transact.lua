@@ -17,12 +17,13 @@
 -- ARGV[2]   retention, ms   length of a window, 1 ms and up
 -- ARGV[3]   window          the one the keys were made for: the current one, or the next when the clock stepped back
 -- ARGV[4]   wide            1 when all partitions of the atomic domain are given, else 0
--- ARGV[5]   partitions      how many, 1 to 4096; their numbers follow
--- ARGV[6..] operations      their count, 1 to 512, then each: verb, its partition, its arguments (verbs/*.lua)
+-- ARGV[5]   operations      how many, 1 to 512
+-- ARGV[6]   packed          the operations, end to end (include/packed.lua); one argument, since each costs Redis
+-- ARGV[7..] partitions      their numbers, in the order of KEYS
 --
 -- Returns
 --   rotate <window>         another window has begun: nothing was done, send again with its keys
---   done <now ms> <answer>… one answer per operation, in order; each a text led by a word:
+--   done <now ms> <answers> one line per operation, in order; each led by a word:
 --     ok <n> <change>…      carried out; what follows depends on the verb (include/answer.lua)
 --     replayed <answer>     the key's first answer
 --     conflict <fingerprint> the key has a record of another request

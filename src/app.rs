@@ -299,6 +299,8 @@ fn store_settings(config: &Config, url: String) -> StoreSettings {
         batch_max: config.committer.batch_max,
         lines_max: config.committer.lines_max,
         queue_max: config.committer.queue_max,
+        scripts_in_flight_max: config.committer.scripts_in_flight_max,
+        overlap_calls_min: config.committer.overlap_calls_min,
         pool_max: config.redis.pool_max,
         channels: config.channels.iter().map(|channel| channel.id.clone()).collect(),
         policies: config.channels.iter().map(|channel| (channel.id.clone(), channel.publish)).collect(),

@@ -17,7 +17,7 @@ use tokio::{
 };
 use tokio_stream::Pending;
 use tonic::{
-    Request, Response, Status,
+    Request, Response, Status, Streaming,
     transport::{Server, server::TcpIncoming},
 };
 
@@ -173,6 +173,15 @@ impl StockService for AtOnce {
         &self,
         _: Request<proto::ResolveKeyRequest>,
     ) -> Result<Response<proto::ResolveKeyResponse>, Status> {
+        not_measured()
+    }
+
+    type TransactStream = Pending<Result<proto::TransactResponse, Status>>;
+
+    async fn transact(
+        &self,
+        _: Request<Streaming<proto::TransactRequest>>,
+    ) -> Result<Response<Self::TransactStream>, Status> {
         not_measured()
     }
 }

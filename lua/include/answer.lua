@@ -11,8 +11,18 @@ function answer.undecided(text)
   return { text = text, kept = false }
 end
 
-function answer.ok(changes, tail, named)
-  return { changes = changes, tail = tail or '', named = named, kept = true }
+function answer.ok(changes)
+  return { changes = changes, text = false, kept = true }
+end
+
+-- With more words after the changes.
+function answer.ok_with(changes, tail)
+  return { changes = changes, text = false, kept = true, tail = tail }
+end
+
+-- Of a verb on a hold.
+function answer.ok_hold(changes, one)
+  return { changes = changes, text = false, kept = true, tail = hold.tell(one), named = true }
 end
 
 -- "<word> <n> <item>…"
@@ -20,20 +30,23 @@ function answer.list(word, items)
   return answer.refuse(word .. ' ' .. #items .. ' ' .. table.concat(items, ' '))
 end
 
+local function event_of(change)
+  return change.event or books.event_id(change.slot, change.index)
+end
+
 -- To be called after the events are written.
 function answer.text(one)
   if one.text then return one.text end
-  if #one.changes == 1 and not one.named then
-    local change = one.changes[1]
-    one.text = 'ok 1 ' .. change.balance .. ' ' .. (change.event or books.event_id(change.slot, change.index)) .. one.tail
+  local changes = one.changes
+  if #changes == 1 and not one.tail then
+    one.text = 'ok 1 ' .. changes[1].balance .. ' ' .. event_of(changes[1])
     return one.text
   end
-  local parts = { 'ok ' .. #one.changes }
-  for _, change in ipairs(one.changes) do
-    local event = change.event or books.event_id(change.slot, change.index)
+  local parts = { 'ok ' .. #changes }
+  for _, change in ipairs(changes) do
     if one.named then parts[#parts + 1] = change.sku .. ' ' .. change.quantity end
-    parts[#parts + 1] = change.balance .. ' ' .. event
+    parts[#parts + 1] = change.balance .. ' ' .. event_of(change)
   end
-  one.text = table.concat(parts, ' ') .. one.tail
+  one.text = table.concat(parts, ' ') .. (one.tail or '')
   return one.text
 end

@@ -11,6 +11,18 @@ function books.level(batch, line)
   return batch.slots[line.number].levels[line.sku]
 end
 
+-- Deltas are mostly the same few, and an index is told twice: each number is printed once in a run.
+local printed = {}
+
+local function print(number)
+  local text = printed[number]
+  if not text then
+    text = string.format('%d', number)
+    printed[number] = text
+  end
+  return text
+end
+
 -- Writes down one mutation; answers its index in this run's entry.
 function books.record(slot, kind, cause, one, on_hand_delta, held_delta)
   local log = slot.log
@@ -19,7 +31,7 @@ function books.record(slot, kind, cause, one, on_hand_delta, held_delta)
     slot.log_cause = cause
   end
   one.balance = level.balance(one)
-  log[#log + 1] = kind .. ' ' .. one.sku .. ' ' .. on_hand_delta .. ' ' .. held_delta .. ' ' .. one.balance
+  log[#log + 1] = kind .. ' ' .. one.sku .. ' ' .. print(on_hand_delta) .. ' ' .. print(held_delta) .. ' ' .. one.balance
   local index = slot.log_count
   slot.log_count = index + 1
   return index
@@ -34,7 +46,7 @@ end
 
 -- Names a mutation of this run, once its entry is written: partition, entry, index.
 function books.event_id(slot, index)
-  return slot.entry_text .. index
+  return slot.entry_text .. print(index)
 end
 
 -- Changes a level by deltas, with its version and event; answers its partition and the level.
@@ -45,7 +57,7 @@ function books.move(batch, line, kind, cause, on_hand_delta, held_delta)
   one.held = one.held + held_delta
   one.version = one.version + 1
   one.updated = batch.now_text
-  one.missing = nil
+  one.missing = false
   one.index = books.record(slot, kind, cause, one, on_hand_delta, held_delta)
   books.touch(slot, one)
   return slot, one

@@ -1,31 +1,34 @@
 -- The engine of transact: parse, read, decide, write, answer.
 local engine = {}
 
-local VERBS = {
-  d = decrement, i = restock, r = reserve, c = commit, l = release, e = extend, a = adjust, s = set,
-  k = resolve, w = sweep, p = repair,
-}
--- Verbs of requests carry record, fingerprint and cause; resolve only a record; sweep and repair none of them.
-local HAS_CAUSE = { d = true, i = true, r = true, c = true, l = true, e = true, a = true, s = true }
+-- Arguments before the numbers of the partitions.
+local PARTITIONS_AFTER = 6
 
-local function parse(batch, take)
+local VERBS = {
+  d = 'decrement', i = 'restock', r = 'reserve', c = 'commit', l = 'release', e = 'extend', a = 'adjust', s = 'set',
+  k = 'resolve', w = 'sweep', p = 'repair',
+}
+local made = {}
+
+-- The verb of a letter; made when the run first needs it.
+local function verb_of(letter)
+  local verb = made[letter]
+  if not verb then
+    verb = verbs[VERBS[letter]]()
+    made[letter] = verb
+  end
+  return verb
+end
+
+local function parse(batch, count)
   local ops = {}
-  for index = 1, tonumber(take()) do
-    -- All fields at once: a table that grows costs more than one that is made whole.
-    local op = {
-      verb = take(), home = batch.numbers[take()], field = false, fingerprint = false, cause = false, source = false,
-      lines = false,
-    }
-    local slot = batch.slots[op.home]
-    if HAS_CAUSE[op.verb] or op.verb == 'k' then
-      op.field = take()
-      slot.wanted_records[#slot.wanted_records + 1] = op.field
+  for index = 1, count do
+    local op, line_count = packed.operation(batch)
+    if op.field then
+      local wanted = batch.slots[op.home].wanted_records
+      wanted[#wanted + 1] = op.field
     end
-    if HAS_CAUSE[op.verb] then
-      op.fingerprint = take()
-      op.cause = take()
-    end
-    VERBS[op.verb].parse(batch, op, take)
+    verb_of(op.verb).parse(batch, op, line_count)
     ops[index] = op
   end
   return ops
@@ -37,53 +40,46 @@ local function decide(batch, op)
   local found = op.field and slot.records[op.field]
   if found and not found.fingerprint then return answer.undecided('broken record ' .. op.field) end
   if found and op.verb ~= 'k' then
-    if found.fingerprint == op.fingerprint then return { replay = found } end
-    if found.fingerprint == '-' then return { text = 'burnt' } end
-    return { text = 'conflict ' .. found.fingerprint }
+    if found.fingerprint == op.fingerprint then return { replay = found.given } end
+    if found.fingerprint == '-' then return answer.undecided('burnt') end
+    return answer.undecided('conflict ' .. found.fingerprint)
   end
-  local given = VERBS[op.verb].apply(batch, op, found)
+  local given = verb_of(op.verb).apply(batch, op, found)
   if given.kept and op.field then
-    given.field, given.fingerprint = op.field, op.fingerprint or '-'
-    slot.records[op.field] = given
-    slot.new_records[#slot.new_records + 1] = given
+    -- The operation is its own record, for those after it in this run.
+    op.given = given
+    slot.records[op.field] = op
+    slot.new_records[#slot.new_records + 1] = op
   end
   return given
 end
 
+local function text_of(given)
+  if given.replay then return 'replayed ' .. answer.text(given.replay) end
+  if given.found then return 'found ' .. given.found.fingerprint .. ' ' .. answer.text(given.found.given) end
+  return answer.text(given)
+end
+
 function engine.run(keys, argv)
-  local at = 0
-  local function take()
-    at = at + 1
-    return argv[at]
-  end
-  local now, retention_ms, window = server.now_ms(take()), tonumber(take()), tonumber(take())
+  local now, retention_ms, window = server.now_ms(argv[1]), tonumber(argv[2]), tonumber(argv[3])
   local current = (now - now % retention_ms) / retention_ms
   -- A clock that stepped back over a boundary stays in the newer window: its records must be found.
   if current ~= window and current ~= window - 1 then return { 'rotate', tostring(current) } end
-  local batch = { now = now, now_text = tostring(now), wide = take() == '1', slots = {}, order = {}, numbers = {}, sweep_left = expiry.MAX }
-  for position = 1, tonumber(take()) do
-    local name = take()
-    local number = tonumber(name)
-    batch.numbers[name] = number
+  local batch = {
+    now = now, now_text = tostring(now), wide = argv[4] == '1', packed = argv[6], at = 1, slots = {}, order = {},
+    sweep_left = expiry.MAX,
+  }
+  for position = 1, #argv - PARTITIONS_AFTER do
+    local number = tonumber(argv[PARTITIONS_AFTER + position])
     batch.order[position] = slots.new(keys, position, number)
     batch.slots[number] = batch.order[position]
   end
-  local ops = parse(batch, take)
+  local ops = parse(batch, tonumber(argv[5]))
   reading.all(batch)
   local given = {}
-  for index, op in ipairs(ops) do given[index] = decide(batch, op) end
+  for index = 1, #ops do given[index] = decide(batch, ops[index]) end
   writing.all(batch)
-  local reply = { 'done', batch.now_text }
-  for index, one in ipairs(given) do
-    local text
-    if one.replay then
-      text = 'replayed ' .. answer.text(one.replay)
-    elseif one.found then
-      text = 'found ' .. one.found.fingerprint .. ' ' .. answer.text(one.found)
-    else
-      text = answer.text(one)
-    end
-    reply[index + 2] = text
-  end
-  return reply
+  local answers = {}
+  for index = 1, #given do answers[index] = text_of(given[index]) end
+  return { 'done', batch.now_text, table.concat(answers, '\n') }
 end

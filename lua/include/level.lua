@@ -5,27 +5,34 @@ local level = {}
 -- Counts stay within what a Lua number prints without an exponent (14 digits).
 level.MAX = 10000000000000
 
--- Always answers a table: missing, broken or whole.
+-- Always answers a table: missing, broken or whole. All fields at once: a table grows by doubling, and each time costs more than
+-- all of its fields. What a sale does not look at stays in the text.
 function level.read(sku, text)
-  if not text then
-    return { sku = sku, text = '', missing = true, on_hand = 0, held = 0, version = 0, refused = 0, event = '-' }
-  end
-  local on_hand, held, version, updated, refused, event =
-    string.match(text, '^(%-?%d+) (%d+) (%d+) (%d+) (%d+) (%S+)$')
-  if not on_hand then
-    return { sku = sku, text = text, broken = true }
+  local on_hand, held, version, refused
+  if text then
+    on_hand, held, version, refused = string.match(text, '^(%-?%d+) (%d+) (%d+) %d+ (%d+) %S+$')
   end
   return {
-    sku = sku, text = text, on_hand = tonumber(on_hand), held = tonumber(held), version = tonumber(version),
-    updated = updated, refused = tonumber(refused), event = event,
+    sku = sku, text = text or '', missing = not text, broken = text and not on_hand,
+    on_hand = tonumber(on_hand or 0), held = tonumber(held or 0), version = tonumber(version or 0), refused = refused or '0',
+    updated = false, event = false, balance = false, index = false, dirty = false,
   }
 end
 
--- "<on hand> <held> <version>" as level, event and answer all say it: printing a number costs more than anything else here.
+-- When it last changed, and the event that changed it.
+function level.last_change(one)
+  if one.event then return one.updated, one.event end
+  local updated, event = string.match(one.text, '(%d+) %d+ (%S+)$')
+  return updated, event
+end
+
+-- "<on hand> <held> <version>" as level, event and answer all say it. Printing a number costs more than anything else here,
+-- and `..` prints it as a float, which costs twice as much.
 function level.balance(one)
-  return one.on_hand .. ' ' .. one.held .. ' ' .. one.version
+  return string.format('%d %d %d', one.on_hand, one.held, one.version)
 end
 
 function level.write(one)
-  return (one.balance or level.balance(one)) .. ' ' .. one.updated .. ' ' .. one.refused .. ' ' .. one.event
+  local updated, event = level.last_change(one)
+  return (one.balance or level.balance(one)) .. ' ' .. updated .. ' ' .. one.refused .. ' ' .. event
 end

@@ -74,8 +74,9 @@ function reading.all(batch)
       if #slot.wanted_records > 0 and server.call('HLEN', key) > 0 then
         reading.fields(key, slot.wanted_records, function(field, text)
           if text and not slot.records[field] then
-            local fingerprint, stored = string.match(text, '^(%S+) (.*)$')
-            slot.records[field] = { fingerprint = fingerprint, text = stored }
+            -- Answers are told apart by line: a text with more than one is broken.
+            local fingerprint, stored = string.match(text, '^(%S+) ([^\n]*)$')
+            slot.records[field] = { fingerprint = fingerprint, given = { text = stored } }
           end
         end)
       end

@@ -38,9 +38,8 @@ function writing.all(batch)
       if one.index then one.event = books.event_id(slot, one.index) end
       levels[2 * index - 1], levels[2 * index] = one.sku, level.write(one)
     end
-    for index, record in ipairs(slot.new_records) do
-      records[2 * index - 1] = record.field
-      records[2 * index] = record.fingerprint .. ' ' .. answer.text(record)
+    for index, op in ipairs(slot.new_records) do
+      records[2 * index - 1], records[2 * index] = op.field, op.fingerprint .. ' ' .. answer.text(op.given)
     end
     books.write_pairs(slot.stock, levels)
     books.write_pairs(slot.records_key, records)

@@ -1,9 +1,9 @@
--- adjust: corrects a count by a delta. Arguments: record, fingerprint, cause, one line whose quantity is the delta.
+-- adjust: corrects a count by a delta. One line, whose quantity is the delta.
 -- On hand never falls below zero by it; available may, and is then oversold.
 local adjust = {}
 
-function adjust.parse(batch, op, take)
-  op.lines = lines.versioned(batch, take)
+function adjust.parse(batch, op, count)
+  op.lines = packed.lines(batch, count)
 end
 
 function adjust.apply(batch, op)

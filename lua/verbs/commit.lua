@@ -1,12 +1,12 @@
--- commit: sells what a hold promised. Arguments: record, fingerprint, cause, hold id, keep open (1 or 0),
--- reacquire (1 or 0), lines of the hold (none: all).
+-- commit: sells what a hold promised. Needs the hold's id; lines of the hold (none: all). Flags: 1 keep open,
+-- 2 reacquire.
 local commit = {}
 
-function commit.parse(batch, op, take)
-  op.hold = take()
-  op.keep_open = take() == '1'
-  op.reacquire = take() == '1'
-  op.lines = lines.of_hold(take)
+function commit.parse(batch, op, count)
+  op.hold = packed.text(batch)
+  op.keep_open = op.flags % 2 == 1
+  op.reacquire = op.flags >= 2
+  op.lines = packed.hold_lines(batch, count)
   reading.want_hold(batch.slots[op.home], op.hold)
 end
 
@@ -20,7 +20,7 @@ local function reacquire(batch, op, one)
       wanted[#wanted + 1] = { number = line.number, sku = line.sku, quantity = chosen[line.sku], of = line }
     end
   end
-  refused = rules.objection(batch, wanted) or rules.shortage(batch, op, wanted)
+  refused = rules.refusal(batch, op, wanted)
   if refused then return refused end
   local changes = {}
   for index, line in ipairs(wanted) do
@@ -30,7 +30,7 @@ local function reacquire(batch, op, one)
   for _, line in ipairs(one.lines) do line.held = 0 end
   one.state = 'c'
   books.touch_hold(batch.slots[op.home], one)
-  return answer.ok(changes, hold.tell(one), true)
+  return answer.ok_hold(changes, one)
 end
 
 function commit.apply(batch, op)
@@ -58,5 +58,5 @@ function commit.apply(batch, op)
   end
   if left == 0 then one.state = 'c' end
   books.touch_hold(batch.slots[op.home], one)
-  return answer.ok(changes, hold.tell(one), true)
+  return answer.ok_hold(changes, one)
 end

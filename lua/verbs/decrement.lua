@@ -1,15 +1,15 @@
--- decrement: sells now. Arguments: record, fingerprint, cause, source named (1 or 0), lines.
+-- decrement: sells now. Flags: 1 when its source is named.
 local decrement = {}
 
-function decrement.parse(batch, op, take)
-  op.source = take() == '1'
-  op.lines = lines.versioned(batch, take)
+function decrement.parse(batch, op, count)
+  op.lines = packed.lines(batch, count)
 end
 
 function decrement.apply(batch, op)
-  local refused = rules.objection(batch, op.lines) or rules.shortage(batch, op, op.lines)
+  local refused = rules.refusal(batch, op, op.lines)
   if refused then return refused end
-  for _, line in ipairs(op.lines) do
+  for index = 1, #op.lines do
+    local line = op.lines[index]
     books.move_own(batch, line, 'd', op.cause, -line.quantity, 0)
   end
   return answer.ok(op.lines)

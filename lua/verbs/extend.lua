@@ -1,9 +1,9 @@
--- extend: gives a hold another deadline, counted from now. Arguments: record, fingerprint, cause, hold id, ttl ms.
+-- extend: gives a hold another deadline, counted from now. Needs the hold's id and the ttl, ms.
 local extend = {}
 
-function extend.parse(batch, op, take)
-  op.hold = take()
-  op.ttl_ms = tonumber(take())
+function extend.parse(batch, op)
+  op.hold = packed.text(batch)
+  op.ttl_ms = packed.number(batch)
   reading.want_hold(batch.slots[op.home], op.hold)
 end
 
@@ -15,5 +15,5 @@ function extend.apply(batch, op)
   local slot = batch.slots[first.number]
   books.record(slot, 'e', op.cause .. ' ' .. one.cause, slot.levels[first.sku], 0, 0)
   books.touch_hold(batch.slots[op.home], one)
-  return answer.ok({}, hold.tell(one), true)
+  return answer.ok_hold({}, one)
 end

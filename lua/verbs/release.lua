@@ -1,10 +1,10 @@
--- release: gives a hold's units back. Arguments: record, fingerprint, cause, hold id, lines of the hold (none: all).
+-- release: gives a hold's units back. Needs the hold's id; lines of the hold (none: all).
 -- A hold nobody knows is released too: the tombstone refuses its late reserve.
 local release = {}
 
-function release.parse(batch, op, take)
-  op.hold = take()
-  op.lines = lines.of_hold(take)
+function release.parse(batch, op, count)
+  op.hold = packed.text(batch)
+  op.lines = packed.hold_lines(batch, count)
   reading.want_hold(batch.slots[op.home], op.hold)
 end
 
@@ -13,7 +13,7 @@ local function bury_unborn(batch, op)
   local one = { id = op.hold, state = 'l', deadline = 0, made = batch.now, lines = {}, cause = '{}' }
   slot.holds[op.hold] = one
   books.touch_hold(slot, one)
-  return answer.ok({}, hold.tell(one), true)
+  return answer.ok_hold({}, one)
 end
 
 function release.apply(batch, op)
@@ -35,5 +35,5 @@ function release.apply(batch, op)
   end
   if left == 0 then one.state = sold > 0 and 'c' or 'l' end
   books.touch_hold(slot, one)
-  return answer.ok(changes, hold.tell(one), true)
+  return answer.ok_hold(changes, one)
 end

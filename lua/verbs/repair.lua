@@ -1,15 +1,15 @@
 -- repair: writes a level that verifying found to be right, if the stored text is still the one it looked at.
--- Arguments: cause, sku, text seen ('' when there was none), on hand, held, held delta, version.
+-- Needs sku, text seen ('' when there was none), on hand, held, held delta,
+-- version.
 local repair = {}
 
-function repair.parse(batch, op, take)
-  op.cause = take()
-  op.line = { number = op.home, sku = take() }
-  op.seen = take()
-  op.on_hand = tonumber(take())
-  op.held = tonumber(take())
-  op.held_delta = tonumber(take())
-  op.version = tonumber(take())
+function repair.parse(batch, op)
+  op.line = { number = op.home, sku = packed.text(batch) }
+  op.seen = packed.text(batch)
+  op.on_hand = packed.number(batch)
+  op.held = packed.number(batch)
+  op.held_delta = packed.number(batch)
+  op.version = packed.number(batch)
   reading.want_level(batch.slots[op.home], op.line.sku)
 end
 
@@ -19,13 +19,14 @@ function repair.apply(batch, op)
   if one.dirty or one.text ~= op.seen then return answer.undecided('busy') end
   local mended = {
     sku = one.sku, text = one.text, on_hand = op.on_hand, held = op.held, version = op.version,
-    updated = batch.now_text, refused = 0, event = '-',
+    updated = batch.now_text, refused = '0', event = '-',
   }
   slot.levels[one.sku] = mended
   mended.index = books.record(slot, 'p', op.cause, mended, 0, op.held_delta)
   books.touch(slot, mended)
-  return { changes = { {
-    slot = slot, sku = one.sku, quantity = 0, balance = level.balance(mended),
-    index = mended.index,
-  } }, tail = '', kept = false }
+  -- Nobody asked by a key: not remembered.
+  return {
+    changes = { { slot = slot, sku = one.sku, quantity = 0, balance = mended.balance, index = mended.index } },
+    text = false, kept = false,
+  }
 end

@@ -1,11 +1,10 @@
--- reserve: promises units to a hold. Arguments: record, fingerprint, cause, source named, hold id, ttl ms, lines.
+-- reserve: promises units to a hold. Needs the hold's id and the ttl, ms. Flags: 1 when its source is named.
 local reserve = {}
 
-function reserve.parse(batch, op, take)
-  op.source = take() == '1'
-  op.hold = take()
-  op.ttl_ms = tonumber(take())
-  op.lines = lines.versioned(batch, take)
+function reserve.parse(batch, op, count)
+  op.hold = packed.text(batch)
+  op.ttl_ms = packed.number(batch)
+  op.lines = packed.lines(batch, count)
   reading.want_hold(batch.slots[op.home], op.hold)
 end
 
@@ -20,7 +19,7 @@ end
 function reserve.apply(batch, op)
   local slot = batch.slots[op.home]
   if slot.holds[op.hold] then return meet_existing(batch, op, slot.holds[op.hold]) end
-  local refused = rules.objection(batch, op.lines) or rules.shortage(batch, op, op.lines)
+  local refused = rules.refusal(batch, op, op.lines)
   if refused then return refused end
   local one = {
     id = op.hold, state = 'h', deadline = batch.now + op.ttl_ms, made = batch.now, lines = {}, cause = op.cause,
@@ -32,5 +31,5 @@ function reserve.apply(batch, op)
   end
   slot.holds[op.hold] = one
   books.touch_hold(slot, one)
-  return answer.ok(op.lines, ' ' .. one.id .. ' ' .. one.deadline)
+  return answer.ok_with(op.lines, ' ' .. one.id .. ' ' .. one.deadline)
 end

@@ -1,4 +1,4 @@
--- resolve: says what a key was answered, and burns a key that was never used. Arguments: record.
+-- resolve: says what a key was answered, and burns a key that was never used.
 local resolve = {}
 
 function resolve.parse() end

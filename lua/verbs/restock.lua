@@ -1,8 +1,8 @@
--- restock: takes units in. Arguments: record, fingerprint, cause, lines.
+-- restock: takes units in.
 local restock = {}
 
-function restock.parse(batch, op, take)
-  op.lines = lines.versioned(batch, take)
+function restock.parse(batch, op, count)
+  op.lines = packed.lines(batch, count)
 end
 
 function restock.apply(batch, op)

@@ -1,8 +1,8 @@
--- sweep: ends overdue holds of one partition. Arguments: how many at most.
+-- sweep: ends overdue holds of one partition. Needs how many at most.
 local sweep = {}
 
-function sweep.parse(_, op, take)
-  op.limit = tonumber(take())
+function sweep.parse(batch, op)
+  op.limit = packed.number(batch)
 end
 
 function sweep.apply(batch, op)

@@ -42,6 +42,8 @@ pub(super) const SETTINGS: &[(&str, Shape)] = &[
     ("committer.batch_max", Integer(1, 512)),
     ("committer.lines_max", Integer(100, 4000)),
     ("committer.queue_max", Integer(1, 1_000_000)),
+    ("committer.scripts_in_flight_max", Integer(1, 64)),
+    ("committer.overlap_calls_min", Integer(1, 512)),
     ("holds.ttl_default", Span("1ms", "24h")),
     ("holds.ttl_max", Span("1ms", "24h")),
     ("holds.retention", Span("1s", "90d")),

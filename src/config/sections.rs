@@ -107,8 +107,12 @@ pub struct Committer {
     pub batch_max: usize,
     /// Lines in one script.
     pub lines_max: usize,
-    /// Calls that may wait.
+    /// Calls that may wait; half of them for one SKU.
     pub queue_max: usize,
+    /// Scripts on their way.
+    pub scripts_in_flight_max: usize,
+    /// Calls that must wait for another script to follow one that is on its way.
+    pub overlap_calls_min: usize,
 }
 
 /// Holds and records.

@@ -4,6 +4,8 @@
 //! hands answers out as they come. It is asked for more only while the connection takes what it gives, so a caller that
 //! does not read is not read.
 
+mod operation;
+
 use std::{
     collections::VecDeque,
     pin::Pin,
@@ -16,17 +18,15 @@ use tokio::time::{Instant, Sleep, sleep_until};
 use tokio_util::sync::{CancellationToken, WaitForCancellationFutureOwned};
 use tonic::{Status, Streaming};
 
-use crate::{
-    domain::{Answer, Mutation, Rpc},
-    proto,
-    store::{Pending, StoreError},
-};
+use crate::{proto, store::StoreError};
 
 use super::{
-    convert::{self, ContractLimits, Problem, Respond, transact_response},
+    convert::{self, ContractLimits, Problem, transact_response},
     deadline::Deadline,
     decide::{Decider, caller},
 };
+
+use operation::{Asked, Decided, Operation, Term};
 
 /// When an operation that found no room in the queue asks again: a full queue makes room in a few of these.
 const ROOM_RETRY: Duration = Duration::from_millis(2);
@@ -95,56 +95,6 @@ enum End {
     HalfClosed,
     /// The status for the caller, once all that was read is answered.
     Told(Status),
-}
-
-/// An operation that was read.
-struct Asked {
-    tag: u64,
-    mutation: Mutation,
-    respond: Respond,
-    term: Term,
-}
-
-/// An operation in the hands of the store.
-struct Operation {
-    tag: u64,
-    rpc: Rpc,
-    respond: Respond,
-    term: Term,
-    pending: Pending,
-}
-
-/// From when until when an operation may be under way.
-#[derive(Clone, Copy)]
-struct Term {
-    began: Instant,
-    due: Instant,
-}
-
-/// What became of an operation.
-struct Decided {
-    tag: u64,
-    rpc: Rpc,
-    respond: Respond,
-    outcome: Result<Answer, StoreError>,
-}
-
-impl Future for Operation {
-    type Output = Decided;
-
-    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Decided> {
-        let outcome = ready!(Pin::new(&mut self.pending).poll(cx));
-        Poll::Ready(Decided { tag: self.tag, rpc: self.rpc, respond: self.respond, outcome })
-    }
-}
-
-impl Operation {
-    /// Gives it up.
-    fn too_late(self, now: Instant) -> Decided {
-        let waited_ms = u64::try_from((now - self.term.began).as_millis()).unwrap_or(u64::MAX);
-        let outcome = Err(StoreError::NoAnswer { waited_ms });
-        Decided { tag: self.tag, rpc: self.rpc, respond: self.respond, outcome }
-    }
 }
 
 impl Stream for TransactStream {

@@ -20,6 +20,10 @@ use tower::Service;
 /// Finds dead peers: the pair juspay's production write-up settles on.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+/// What a caller may send ahead on one stream, and on all of a connection: a Transact stream that is not read because its
+/// caller does not read must not hold up the other calls beside it.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 /// After an accept that failed, which does so again while the process has no file descriptor left.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Connections that may wait for their thread.
@@ -93,6 +97,8 @@ pub(super) async fn serve<S>(
         .timer(TokioTimer::new())
         .auto_date_header(false)
         .max_concurrent_streams(concurrent_streams_max)
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .keep_alive_interval(Some(KEEPALIVE_INTERVAL))
         .keep_alive_timeout(KEEPALIVE_TIMEOUT);
     let open = TaskTracker::new();

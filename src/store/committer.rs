@@ -1,8 +1,11 @@
 //! Group commit: what concurrent calls want while a script is on its way goes together in the next one. No timer, no added
 //! wait: an idle committer sends a lone call at once.
 //!
-//! One task owns the queue of one atomic domain (without cluster: all partitions). A second script follows the first on the
+//! One task owns the queue of one atomic domain (without cluster: all partitions). Another script follows the first on the
 //! same connection when enough calls wait for it, so that Redis does not idle while the answers of the first are handed out.
+
+mod backlog;
+mod batch;
 
 use std::{
     collections::VecDeque,
@@ -20,6 +23,9 @@ use redis::Value;
 use tokio::sync::{mpsc, oneshot};
 use tokio_util::sync::CancellationToken;
 
+pub(super) use backlog::{Backlog, Lane, Place};
+pub(super) use batch::BatchBounds;
+
 use crate::domain::{Partition, Partitions};
 use crate::telemetry;
 
@@ -35,10 +41,6 @@ use super::{
 
 /// How often one call is sent again because overdue holds may still free stock: 256 holds are ended each time.
 const ROUNDS_MAX: u32 = 256;
-/// Scripts on their way at most.
-const IN_FLIGHT_MAX: usize = 2;
-/// A second script goes only when so many calls wait for it: small ones cost Redis more per call.
-const OVERLAP_CALLS_MIN: usize = 16;
 /// How often a batch follows the script into another window; a second time means a clock jumped between two tries.
 const ROTATIONS_MAX: u32 = 3;
 
@@ -46,6 +48,7 @@ const ROTATIONS_MAX: u32 = 3;
 pub(super) struct Call {
     pub(super) operation: Operation,
     pub(super) reply: oneshot::Sender<Result<String, StoreError>>,
+    pub(super) place: Place,
     pub(super) rounds: u32,
 }
 
@@ -56,8 +59,12 @@ pub(super) struct Committer {
     pub(super) partitions: Partitions,
     pub(super) retention_ms: i64,
     pub(super) clock: Clock,
-    pub(super) batch_max: usize,
-    pub(super) lines_max: usize,
+    pub(super) bounds: BatchBounds,
+    /// Scripts on their way at most.
+    pub(super) scripts_max: usize,
+    /// Another script follows one that is on its way only when so many calls wait: small ones cost Redis more per call.
+    pub(super) overlap_calls_min: usize,
+    pub(super) backlog: Backlog,
     /// The window of the Redis clock, as the script last said.
     pub(super) window: AtomicI64,
     pub(super) meters: Meters,
@@ -93,23 +100,22 @@ impl Committer {
                 // Senders get an error from now on; what was accepted is still sent.
                 queue.close();
             }
-            while waiting.len() < self.batch_max {
-                let Ok(call) = queue.try_recv() else { break };
+            while let Ok(call) = queue.try_recv() {
                 waiting.push_back(call);
             }
-            while may_send(in_flight.len(), waiting.len()) {
-                let batch = self.take_batch(&mut waiting);
+            while self.may_send(in_flight.len(), waiting.len()) {
+                let batch = batch::take(&mut waiting, self.bounds);
                 if !batch.is_empty() {
                     in_flight.push(self.send(batch));
                 }
             }
-            self.meters.queue_calls.set(gauge_value(queue.len() + waiting.len()));
+            self.meters.queue_calls.set(gauge_value(self.backlog.len()));
             if !is_open && waiting.is_empty() && in_flight.is_empty() {
                 return;
             }
             tokio::select! {
                 Some(again) = in_flight.next() => waiting.extend(again),
-                next = queue.recv(), if is_open && waiting.len() < self.batch_max => match next {
+                next = queue.recv(), if is_open => match next {
                     Some(call) => waiting.push_back(call),
                     None => is_open = false,
                 },
@@ -118,28 +124,17 @@ impl Committer {
         }
     }
 
-    /// Takes as many calls as one script may have. A caller that gave up before its call was sent costs nothing.
-    fn take_batch(&self, waiting: &mut VecDeque<Call>) -> Vec<Call> {
-        let mut batch: Vec<Call> = Vec::with_capacity(waiting.len().min(self.batch_max));
-        let mut lines = 0;
-        while let Some(call) = waiting.front() {
-            if call.reply.is_closed() {
-                waiting.pop_front();
-                continue;
-            }
-            lines += call.operation.lines;
-            if batch.len() == self.batch_max || (lines > self.lines_max && !batch.is_empty()) {
-                break;
-            }
-            batch.extend(waiting.pop_front());
+    fn may_send(&self, in_flight: usize, waiting: usize) -> bool {
+        match in_flight {
+            0 => waiting > 0,
+            _ => in_flight < self.scripts_max && waiting >= self.overlap_calls_min,
         }
-        batch
     }
 
     /// Sends one batch and answers its calls; returns those that must go again.
     async fn send(&self, batch: Vec<Call>) -> Vec<Call> {
         match self.execute(&batch, &TRANSACT_SCRIPT).await {
-            Ok(answers) => self.answer(batch, answers),
+            Ok(answers) => answer(batch, &answers),
             Err(StoreError::OutOfMemory) => self.send_giving(batch).await,
             Err(fault) => refuse_all(batch, &fault),
         }
@@ -154,44 +149,13 @@ impl Committer {
             return Vec::new();
         }
         match self.execute(&giving, &TRANSACT_GIVING_SCRIPT).await {
-            Ok(answers) => self.answer(giving, answers),
+            Ok(answers) => answer(giving, &answers),
             Err(fault) => refuse_all(giving, &fault),
         }
     }
 
-    fn answer(&self, batch: Vec<Call>, answers: Vec<Value>) -> Vec<Call> {
-        let mut again = Vec::new();
-        for (mut call, answer) in batch.into_iter().zip(answers) {
-            let text = match text_of(answer) {
-                Ok(text) => text,
-                Err(fault) => {
-                    let _ = call.reply.send(Err(fault));
-                    continue;
-                }
-            };
-            let wide = match verdict(&text) {
-                Verdict::Decided => {
-                    // A caller that has gone will find its answer in the record.
-                    let _ = call.reply.send(Ok(text));
-                    continue;
-                }
-                Verdict::Again => call.operation.wide,
-                Verdict::Wide => true,
-            };
-            call.rounds += 1;
-            call.operation.wide = wide;
-            if call.rounds > ROUNDS_MAX {
-                let code = "too many overdue holds".to_owned();
-                let _ = call.reply.send(Err(StoreError::NotReady { code }));
-            } else {
-                again.push(call);
-            }
-        }
-        again
-    }
-
     /// Runs the script over a batch; follows it into another window when the one of the keys is over.
-    async fn execute(&self, batch: &[Call], script: &Script) -> Result<Vec<Value>, StoreError> {
+    async fn execute(&self, batch: &[Call], script: &Script) -> Result<String, StoreError> {
         let connection = self.link.connection().await?;
         for _ in 0..ROTATIONS_MAX {
             let command = self.command(batch, script);
@@ -203,10 +167,14 @@ impl Committer {
             };
             let word = items.first().cloned().map(text_of).transpose()?;
             match (word.as_deref(), items.len()) {
-                (Some("done"), len) if len == batch.len() + 2 => {
+                (Some("done"), 3) => {
                     self.meters.batches.increment(1);
                     self.meters.batch_calls.record(gauge_value(batch.len()));
-                    return Ok(items.split_off(2));
+                    let answers = text_of(items.swap_remove(2))?;
+                    if answers.split('\n').count() != batch.len() {
+                        return Err(corrupt(&Value::SimpleString(answers)));
+                    }
+                    return Ok(answers);
                 }
                 (Some("rotate"), 2) => {
                     let window = text_of(items.swap_remove(1))?;
@@ -248,25 +216,42 @@ impl Committer {
             partitions.iter().flat_map(|partition| self.keys.transact(*partition, window)).collect();
         let mut command = script.call(keys.iter().map(String::as_str));
         command.arg(self.clock.argument()).arg(self.retention_ms).arg(window).arg(u8::from(wide));
-        command.arg(partitions.len());
+        command.arg(batch.len());
+        let mut packed = Vec::with_capacity(batch.iter().map(|call| call.operation.bytes.len()).sum());
+        for call in batch {
+            packed.extend_from_slice(&call.operation.bytes);
+        }
+        command.arg(packed);
         for partition in &partitions {
             command.arg(partition.0);
-        }
-        command.arg(batch.len());
-        for call in batch {
-            for argument in call.operation.arguments() {
-                command.arg(argument);
-            }
         }
         command
     }
 }
 
-fn may_send(in_flight: usize, waiting: usize) -> bool {
-    match in_flight {
-        0 => waiting > 0,
-        _ => in_flight < IN_FLIGHT_MAX && waiting >= OVERLAP_CALLS_MIN,
+/// Hands out the answers, one line each; returns the calls that must go again.
+fn answer(batch: Vec<Call>, answers: &str) -> Vec<Call> {
+    let mut again = Vec::new();
+    for (mut call, text) in batch.into_iter().zip(answers.split('\n')) {
+        let wide = match verdict(text) {
+            Verdict::Decided => {
+                // A caller that has gone will find its answer in the record.
+                let _ = call.reply.send(Ok(text.to_owned()));
+                continue;
+            }
+            Verdict::Again => call.operation.wide,
+            Verdict::Wide => true,
+        };
+        call.rounds += 1;
+        call.operation.wide = wide;
+        if call.rounds > ROUNDS_MAX {
+            let code = "too many overdue holds".to_owned();
+            let _ = call.reply.send(Err(StoreError::NotReady { code }));
+        } else {
+            again.push(call);
+        }
     }
+    again
 }
 
 fn refuse_all(batch: Vec<Call>, fault: &StoreError) -> Vec<Call> {

@@ -1,4 +1,4 @@
-//! Operations as `lua/transact.lua` reads them: a flat row of arguments each, packed once, on the caller's side.
+//! Operations as `lua/transact.lua` reads them (`lua/include/packed.lua`): bytes, packed once, on the caller's side.
 
 use serde::Serialize;
 
@@ -7,11 +7,24 @@ use crate::domain::{
     SkuQuantity, WhenExpired,
 };
 
-/// One operation: its arguments packed end to end, and what the committer must know of it.
+use super::committer::Lane;
+
+/// Flags of a sale and a reserve: its source is named.
+const SOURCE_NAMED: u8 = 1;
+/// Flags of a commit.
+const KEEP_OPEN: u8 = 1;
+const REACQUIRE: u8 = 2;
+/// Flags of a set: the count is of an earlier moment, whose on hand follows.
+const OF_EARLIER: u8 = 1;
+/// Stands for no expected version; versions begin at 0.
+const ANY_VERSION: i64 = -1;
+
+/// One operation: its bytes, and what the committer must know of it.
 #[derive(Debug, Clone)]
 pub(super) struct Operation {
-    bytes: Vec<u8>,
-    ends: Vec<usize>,
+    pub(super) bytes: Vec<u8>,
+    /// Whose part of the queue it takes.
+    pub(super) lane: Lane,
     /// Partitions whose keys it needs.
     pub(super) partitions: Vec<Partition>,
     /// Lines it touches, for the bound on a batch.
@@ -23,54 +36,93 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    fn new(verb: char, home: Partition) -> Self {
+    fn begin(verb: char, home: Partition) -> Self {
         let mut operation = Self {
             bytes: Vec::with_capacity(256),
-            ends: Vec::with_capacity(12),
+            lane: Lane::OWN,
             partitions: vec![home],
             lines: 1,
             gives_back: false,
             wide: false,
         };
-        operation.push(verb.encode_utf8(&mut [0; 4]).as_bytes());
-        operation.push_number(i64::from(home.0));
+        let mut letter = [0; 4];
+        operation.bytes.extend_from_slice(verb.encode_utf8(&mut letter).as_bytes());
+        operation.push_u16(home.0);
         operation
     }
 
-    fn push(&mut self, argument: &[u8]) {
-        self.bytes.extend_from_slice(argument);
-        self.ends.push(self.bytes.len());
+    /// The beginning of an operation nobody asked for by a key: no record, no fingerprint.
+    fn begin_bare(verb: char, home: Partition) -> Self {
+        let mut operation = Self::begin(verb, home);
+        operation.push_text(b"");
+        operation.push_short("");
+        operation
+    }
+
+    /// The name of the idempotency record: client, home SKU and key; only the key may hold spaces, so it stands last.
+    fn push_record(&mut self, client: &str, home: &Sku, key: &str) {
+        self.lane = Lane::of(home);
+        self.push_measured(|bytes| {
+            for (index, word) in [client, home.as_str(), key].into_iter().enumerate() {
+                if index > 0 {
+                    bytes.push(b' ');
+                }
+                bytes.extend_from_slice(word.as_bytes());
+            }
+        });
+    }
+
+    fn push_cause(&mut self, cause: &CauseText<'_>) {
+        self.push_measured(|bytes| {
+            serde_json::to_writer(bytes, cause).expect("a struct of strings is always JSON");
+        });
+    }
+
+    fn push_counts(&mut self, flags: u8, lines: usize) {
+        self.bytes.push(flags);
+        self.bytes.push(u8::try_from(lines).expect("at most 100 lines"));
+        self.lines = lines.max(1);
+    }
+
+    /// What `write` appends, led by its length in four bytes.
+    fn push_measured(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        let at = self.bytes.len();
+        self.bytes.extend_from_slice(&[0; 4]);
+        write(&mut self.bytes);
+        let written =
+            u32::try_from(self.bytes.len() - at - 4).expect("Redis takes no text of 512 MB and more");
+        self.bytes[at..at + 4].copy_from_slice(&written.to_be_bytes());
+    }
+
+    fn push_u16(&mut self, number: u16) {
+        self.bytes.extend_from_slice(&number.to_be_bytes());
     }
 
     fn push_number(&mut self, number: i64) {
-        use std::io::Write as _;
-        // Writing to a Vec cannot fail.
-        let _ = write!(self.bytes, "{number}");
-        self.ends.push(self.bytes.len());
+        self.bytes.extend_from_slice(&number.to_be_bytes());
     }
 
-    fn push_flag(&mut self, flag: bool) {
-        self.push(if flag { b"1" } else { b"0" });
+    fn push_text(&mut self, text: &[u8]) {
+        self.push_measured(|bytes| bytes.extend_from_slice(text));
+    }
+
+    fn push_short(&mut self, text: &str) {
+        self.bytes.push(u8::try_from(text.len()).expect("a sku or a fingerprint: at most 128 bytes"));
+        self.bytes.extend_from_slice(text.as_bytes());
     }
 
     fn push_lines(&mut self, lines: &Lines, partitions: Partitions) {
-        let all = lines.as_slice();
-        self.push_number(i64::try_from(all.len()).expect("at most 100"));
-        for line in all {
+        for line in lines.as_slice() {
             self.push_line(partitions.of(&line.sku), &line.sku, line.quantity.units(), line.expected_version);
         }
-        self.lines = all.len();
     }
 
     fn push_line(&mut self, partition: Partition, sku: &Sku, units: i64, expected_version: Option<i64>) {
         self.needs(partition);
-        self.push_number(i64::from(partition.0));
-        self.push(sku.as_str().as_bytes());
+        self.push_u16(partition.0);
+        self.push_short(sku.as_str());
         self.push_number(units);
-        match expected_version {
-            Some(version) => self.push_number(version),
-            None => self.push(b""),
-        }
+        self.push_number(expected_version.unwrap_or(ANY_VERSION));
     }
 
     fn push_hold(&mut self, hold: &HoldId) {
@@ -78,13 +130,12 @@ impl Operation {
             self.needs(*partition);
         }
         self.lines = hold.line_count();
-        self.push(hold.as_str().as_bytes());
+        self.push_text(hold.as_str().as_bytes());
     }
 
     fn push_hold_lines(&mut self, lines: &[SkuQuantity]) {
-        self.push_number(i64::try_from(lines.len()).expect("at most 100"));
         for line in lines {
-            self.push(line.sku.as_str().as_bytes());
+            self.push_short(line.sku.as_str());
             self.push_number(line.quantity.units());
         }
     }
@@ -93,15 +144,6 @@ impl Operation {
         if !self.partitions.contains(&partition) {
             self.partitions.push(partition);
         }
-    }
-
-    /// The arguments, in order.
-    pub(super) fn arguments(&self) -> impl Iterator<Item = &[u8]> {
-        self.ends.iter().scan(0, |start, end| {
-            let argument = &self.bytes[*start..*end];
-            *start = *end;
-            Some(argument)
-        })
     }
 }
 
@@ -127,8 +169,8 @@ fn is_anonymous(client: &str) -> bool {
     client == "-"
 }
 
-fn cause_text(cause: &Cause, hold: Option<&HoldId>) -> Vec<u8> {
-    let text = CauseText {
+fn cause_of<'a>(cause: &'a Cause, hold: Option<&'a HoldId>) -> CauseText<'a> {
+    CauseText {
         key: cause.key.as_str(),
         client: cause.client.as_str(),
         channel: cause.channel.as_ref().map(|channel| channel.as_str()),
@@ -136,8 +178,7 @@ fn cause_text(cause: &Cause, hold: Option<&HoldId>) -> Vec<u8> {
         reason: cause.reason.as_str(),
         actor: cause.actor.as_str(),
         hold: hold.map(HoldId::as_str),
-    };
-    serde_json::to_vec(&text).expect("a struct of strings is always JSON")
+    }
 }
 
 /// The cause of what an operator does to a channel: no request has a key there.
@@ -152,11 +193,6 @@ pub(super) fn operator_cause(channel: &ChannelId, operator: &Operator) -> Vec<u8
         hold: None,
     };
     serde_json::to_vec(&text).expect("a struct of strings is always JSON")
-}
-
-/// Names the idempotency record: client, home SKU and key; only the key may hold spaces, so it stands last.
-pub(super) fn record_field(client: &str, home: &Sku, key: &str) -> String {
-    format!("{client} {home} {key}")
 }
 
 /// A mutation, ready to be sent.
@@ -176,41 +212,43 @@ pub(super) fn mutation(mutation: &Mutation, partitions: Partitions) -> Operation
         }
         _ => made.as_ref(),
     };
-    let mut operation = Operation::new(mutation.rpc().letter(), partitions.of(home));
-    operation.push(record_field(cause.client.as_str(), home, cause.key.as_str()).as_bytes());
-    operation.push(mutation.fingerprint().as_str().as_bytes());
-    operation.push(&cause_text(cause, hold));
-    push_action(&mut operation, action, cause, made.as_ref(), partitions);
+    let (flags, line_count) = flags_and_lines(action, cause);
+    let mut operation = Operation::begin(mutation.rpc().letter(), partitions.of(home));
+    operation.push_record(cause.client.as_str(), home, cause.key.as_str());
+    operation.push_short(mutation.fingerprint().as_str());
+    operation.push_cause(&cause_of(cause, hold));
+    operation.push_counts(flags, line_count);
+    push_action(&mut operation, action, made.as_ref(), partitions);
     operation
 }
 
-fn push_action(
-    operation: &mut Operation,
-    action: &Action,
-    cause: &Cause,
-    made: Option<&HoldId>,
-    partitions: Partitions,
-) {
+fn flags_and_lines(action: &Action, cause: &Cause) -> (u8, usize) {
+    let when = |is: bool, flag: u8| if is { flag } else { 0 };
     match action {
-        Action::Decrement(lines) => {
-            operation.push_flag(cause.channel.is_some());
-            operation.push_lines(lines, partitions);
+        Action::Decrement(lines) | Action::Reserve { lines, .. } => {
+            (when(cause.channel.is_some(), SOURCE_NAMED), lines.as_slice().len())
         }
-        Action::Restock(lines) => operation.push_lines(lines, partitions),
+        Action::Restock(lines) => (0, lines.as_slice().len()),
+        Action::Commit { lines, keep_open, when_expired, .. } => {
+            let reacquires = *when_expired == WhenExpired::Reacquire;
+            (when(*keep_open, KEEP_OPEN) | when(reacquires, REACQUIRE), lines.len())
+        }
+        Action::Release { lines, .. } => (0, lines.len()),
+        Action::ExtendHold { .. } => (0, 0),
+        Action::AdjustStock { .. } => (0, 1),
+        Action::SetStock { on_hand_then, .. } => (when(on_hand_then.is_some(), OF_EARLIER), 1),
+    }
+}
+
+fn push_action(operation: &mut Operation, action: &Action, made: Option<&HoldId>, partitions: Partitions) {
+    match action {
+        Action::Decrement(lines) | Action::Restock(lines) => operation.push_lines(lines, partitions),
         Action::Reserve { lines, ttl } => {
-            operation.push_flag(cause.channel.is_some());
             operation.push_hold(made.expect("a reserve always makes a hold"));
             operation.push_number(ttl.ms());
             operation.push_lines(lines, partitions);
         }
-        Action::Commit { hold, lines, keep_open, when_expired } => {
-            operation.push_hold(hold);
-            operation.push_flag(*keep_open);
-            operation.push_flag(*when_expired == WhenExpired::Reacquire);
-            operation.push_hold_lines(lines);
-            operation.gives_back = true;
-        }
-        Action::Release { hold, lines } => {
+        Action::Commit { hold, lines, .. } | Action::Release { hold, lines } => {
             operation.push_hold(hold);
             operation.push_hold_lines(lines);
             operation.gives_back = true;
@@ -220,19 +258,16 @@ fn push_action(
             operation.push_number(ttl.ms());
         }
         Action::AdjustStock { sku, delta, expected_version } => {
-            operation.push_number(1);
             operation.push_line(partitions.of(sku), sku, *delta, *expected_version);
         }
         Action::SetStock { sku, quantity, condition, on_hand_then, as_of_event: _ } => {
-            match on_hand_then {
-                Some(units) => operation.push_number(*units),
-                None => operation.push(b""),
+            if let Some(units) = on_hand_then {
+                operation.push_number(*units);
             }
             let expected = match condition {
                 SetCondition::Version(version) => Some(*version),
                 SetCondition::Force => None,
             };
-            operation.push_number(1);
             operation.push_line(partitions.of(sku), sku, *quantity, expected);
         }
     }
@@ -240,14 +275,20 @@ fn push_action(
 
 /// Asks what a key was answered; burns it when it was never used.
 pub(super) fn resolve(client: &str, home: &Sku, key: &str, partitions: Partitions) -> Operation {
-    let mut operation = Operation::new('k', partitions.of(home));
-    operation.push(record_field(client, home, key).as_bytes());
+    let mut operation = Operation::begin('k', partitions.of(home));
+    operation.push_record(client, home, key);
+    // The fingerprint of a burnt key.
+    operation.push_short("-");
+    operation.push_text(b"");
+    operation.push_counts(0, 0);
     operation
 }
 
 /// Ends at most `limit` overdue holds of one partition.
 pub(super) fn sweep(partition: Partition, limit: u32) -> Operation {
-    let mut operation = Operation::new('w', partition);
+    let mut operation = Operation::begin_bare('w', partition);
+    operation.push_text(b"");
+    operation.push_counts(0, 0);
     operation.push_number(i64::from(limit));
     operation.gives_back = true;
     operation.wide = true;
@@ -267,11 +308,13 @@ pub(super) struct Repair<'a> {
 
 /// Writes a level that verifying found to be right.
 pub(super) fn repair(repair: &Repair<'_>, partitions: Partitions) -> Operation {
-    let mut operation = Operation::new('p', partitions.of(repair.sku));
-    let cause = serde_json::json!({ "key": "", "reason": repair.reason });
-    operation.push(cause.to_string().as_bytes());
-    operation.push(repair.sku.as_str().as_bytes());
-    operation.push(repair.seen);
+    let cause = serde_json::json!({ "key": "", "reason": repair.reason }).to_string();
+    let home = partitions.of(repair.sku);
+    let mut operation = Operation::begin_bare('p', home);
+    operation.push_text(cause.as_bytes());
+    operation.push_counts(0, 0);
+    operation.push_text(repair.sku.as_str().as_bytes());
+    operation.push_text(repair.seen);
     for number in [repair.on_hand, repair.held, repair.held_delta, repair.version] {
         operation.push_number(number);
     }

@@ -48,7 +48,7 @@ use crate::domain::{
     Answer, ChannelId, ClientId, IdempotencyKey, Mutation, Partitions, PublishPolicy, Refusal, Sku,
 };
 
-use committer::{Call, Committer};
+use committer::{Backlog, BatchBounds, Call, Committer};
 use encode::Operation;
 use keys::Keys;
 use link::Link;
@@ -87,6 +87,7 @@ struct Inner {
     link: Arc<Link>,
     blocking: Pool,
     queue: mpsc::Sender<Call>,
+    backlog: Backlog,
 }
 
 impl Store {
@@ -99,20 +100,23 @@ impl Store {
         let link = Arc::new(Link::new(settings.link.clone())?);
         let keys = Keys::new(&settings.namespace);
         let (queue, calls) = mpsc::channel(settings.queue_max);
+        let backlog = Backlog::new(settings.queue_max);
         let committer = Committer {
             link: Arc::clone(&link),
             keys: keys.clone(),
             partitions: settings.partitions,
             retention_ms: retention_ms(&settings),
             clock: settings.clock.clone(),
-            batch_max: settings.batch_max,
-            lines_max: settings.lines_max,
+            bounds: BatchBounds { calls_max: settings.batch_max, lines_max: settings.lines_max },
+            scripts_max: settings.scripts_in_flight_max,
+            overlap_calls_min: settings.overlap_calls_min,
+            backlog: backlog.clone(),
             window: AtomicI64::new(0),
             meters: committer::Meters::new(),
         };
         tasks.spawn(committer.run(calls, stop));
         let blocking = blocking_pool(&settings)?;
-        Ok(Self { inner: Arc::new(Inner { settings, keys, link, blocking, queue }) })
+        Ok(Self { inner: Arc::new(Inner { settings, keys, link, blocking, queue, backlog }) })
     }
 
     /// The same store, with a committer and a connection of its own: for another thread, whose calls then never wait for
@@ -155,7 +159,10 @@ impl Store {
         operation: Operation,
     ) -> Result<oneshot::Receiver<Result<String, StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        self.inner.queue.try_send(Call { operation, reply, rounds: 0 }).map_err(|error| match error {
+        let place = self.inner.backlog.admit(operation.lane)?;
+        let call = Call { operation, reply, place, rounds: 0 };
+        self.inner.queue.try_send(call).map_err(|error| match error {
+            // Never: a place is given back after its call has left the queue.
             TrySendError::Full(_) => StoreError::Overloaded { queued: self.inner.settings.queue_max },
             TrySendError::Closed(_) => StoreError::Draining,
         })?;

@@ -38,7 +38,7 @@ impl Store {
 
     /// Whether the queue has room for those who can wait: a quarter of it is left to those who cannot.
     pub fn has_room(&self) -> bool {
-        self.inner.queue.capacity() > self.inner.settings.queue_max / KEPT_FREE
+        self.inner.backlog.len() < self.inner.settings.queue_max - self.inner.settings.queue_max / KEPT_FREE
     }
 
     /// How many operations may wait for the next script.

@@ -71,6 +71,16 @@ macro_rules! include_lua {
     ($($path:literal),+ $(,)?) => { concat!($(include_str!(concat!("../../lua/", $path, ".lua")), "\n"),+) };
 }
 
+/// Each verb becomes a function that makes it: most runs need one or two of them, and making all costs Redis more than a sale.
+macro_rules! include_verbs {
+    ($($verb:literal),+ $(,)?) => {
+        concat!(
+            "local verbs = {}\n",
+            $("function verbs.", $verb, "()\n", include_str!(concat!("../../lua/verbs/", $verb, ".lua")), "return ", $verb, "\nend\n"),+
+        )
+    };
+}
+
 const TRANSACT: &str = concat!(
     include_lua!(
         "transact",
@@ -82,23 +92,26 @@ const TRANSACT: &str = concat!(
         "include/books",
         "include/answer",
         "include/expiry",
+        "include/shortage",
         "include/rules",
         "include/promise",
-        "include/lines",
-        "verbs/decrement",
-        "verbs/restock",
-        "verbs/reserve",
-        "verbs/commit",
-        "verbs/release",
-        "verbs/extend",
-        "verbs/adjust",
-        "verbs/set",
-        "verbs/resolve",
-        "verbs/sweep",
-        "verbs/repair",
+        "include/packed",
         "include/writing",
-        "include/engine",
     ),
+    include_verbs!(
+        "decrement",
+        "restock",
+        "reserve",
+        "commit",
+        "release",
+        "extend",
+        "adjust",
+        "set",
+        "resolve",
+        "sweep",
+        "repair"
+    ),
+    include_lua!("include/engine"),
     "return engine.run(keys, argv)\n"
 );
 

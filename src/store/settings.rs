@@ -28,7 +28,11 @@ pub struct StoreSettings {
     pub batch_max: usize,
     /// Lines per script at most.
     pub lines_max: usize,
-    /// Calls waiting at most.
+    /// Scripts on their way at most.
+    pub scripts_in_flight_max: usize,
+    /// Calls that must wait for another script to follow one that is on its way.
+    pub overlap_calls_min: usize,
+    /// Calls waiting at most; half of them for one SKU.
     pub queue_max: usize,
     /// Connections of their own (blocking reads) at most.
     pub pool_max: usize,

@@ -65,6 +65,8 @@ impl Shop {
             batch_max: 512,
             lines_max: 2000,
             queue_max: 4096,
+            scripts_in_flight_max: 2,
+            overlap_calls_min: 16,
             pool_max: 8,
             channels: vec![channel("web"), channel("app")],
             policies: [channel("web"), channel("app")].map(|id| (id, PublishPolicy::default())).into(),
