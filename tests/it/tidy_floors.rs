@@ -33,7 +33,7 @@ const GUESTS: [(&str, &[&str]); 4] = [
     ("redis", &["store", "config", "grpc"]),
     ("deadpool_redis", &["store"]),
     ("anyhow", &["main", "cli", "app"]),
-    ("tonic", &["grpc", "app", "cli", "main"]),
+    ("tonic", &["proto", "grpc", "app", "cli", "main"]),
 ];
 
 /// Crates that pure values have no use for.
