@@ -15,6 +15,7 @@ mod gateway;
 mod holds;
 mod key;
 mod line;
+mod load;
 mod moment;
 mod note;
 mod output;
@@ -60,6 +61,8 @@ enum Command {
     Serve(serve::Serve),
     /// Show a flash sale against four channels of its own and check every number
     Demo(demo::command::Demo),
+    /// Drive a running gateway at a set rate, measure it, and check the books; exit code 1 when they are wrong
+    Load(load::command::Load),
     /// Look at the settings
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -136,6 +139,7 @@ impl Cli {
             Command::Channels(command) => command.run(&self.gateway, self.output).await,
             Command::Dead(command) => command.run(&self.gateway, self.output).await,
             Command::Keys(command) => command.run(&self.gateway, self.output).await,
+            Command::Load(command) => command.run(&self.gateway, self.output).await,
             Command::Completions(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Config(command) => command.run(),

@@ -1,0 +1,19 @@
+//! `stockgate load`: drives a running gateway at a set rate, measures it, and checks the books afterwards.
+//!
+//! Reading order: [`command`] (what can be asked), `plan` (which request call n is), `schedule` (when it is due), `run` (sends
+//! it, in an open loop), `ledger` (what the answers say was sold), `books` (whether the gateway agrees), `report`, `page`.
+
+mod books;
+mod call;
+pub(super) mod command;
+mod consent;
+mod ledger;
+mod metronome;
+mod plan;
+mod quantiles;
+mod report;
+mod resolve;
+mod run;
+mod schedule;
+mod shelves;
+mod tally;
