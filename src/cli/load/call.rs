@@ -186,12 +186,15 @@ pub(super) async fn call(gateway: &Gateway, stock: &mut StockServiceClient<Chann
 
 #[cfg(test)]
 mod tests {
+    use std::collections::HashMap;
+
     use tonic_types::ErrorDetails;
 
     use super::*;
 
     fn status(code: Code, reason: &str, replayed: bool) -> Status {
-        let metadata = replayed.then(|| ("replayed".to_owned(), "true".to_owned()));
+        let metadata: HashMap<_, _> =
+            replayed.then(|| ("replayed".to_owned(), "true".to_owned())).into_iter().collect();
         Status::with_error_details(code, "said", ErrorDetails::with_error_info(reason, DOMAIN, metadata))
     }
 

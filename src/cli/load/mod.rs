@@ -5,15 +5,22 @@
 
 mod books;
 mod call;
+mod chart;
 pub(super) mod command;
+mod conduct;
 mod consent;
+mod interrupt;
 mod ledger;
 mod metronome;
+mod page;
 mod plan;
+mod progress;
 mod quantiles;
+mod ramp;
 mod report;
 mod resolve;
 mod run;
 mod schedule;
 mod shelves;
+mod spike;
 mod tally;

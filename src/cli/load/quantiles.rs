@@ -46,6 +46,7 @@ impl Latencies {
         self.0.add(&other.0).expect("all have the same range");
     }
 
+    #[cfg(test)]
     pub(super) fn count(&self) -> u64 {
         self.0.len()
     }
@@ -53,6 +54,19 @@ impl Latencies {
     /// Microseconds below which this share of the calls stayed.
     pub(super) fn at(&self, share: f64) -> u64 {
         self.0.value_at_quantile(share)
+    }
+
+    /// The slowest of the fastest share, for shares ever nearer to 1: (nines of the share, microseconds). One nine is 90 %.
+    pub(super) fn curve(&self, nines_max: f64) -> Vec<(f64, u64)> {
+        const STEPS_PER_NINE: u32 = 20;
+        if self.0.is_empty() {
+            return Vec::new();
+        }
+        (0..)
+            .map(|step: u32| f64::from(step) / f64::from(STEPS_PER_NINE))
+            .take_while(|nines| *nines <= nines_max)
+            .map(|nines| (nines, self.at(1.0 - 10_f64.powf(-nines))))
+            .collect()
     }
 
     pub(super) fn quantiles(&self) -> Quantiles {
@@ -87,6 +101,15 @@ mod tests {
         assert_eq!(both.count(), 1_001);
         assert!(both.quantiles().max >= LATENCY_US_MAX, "beyond the hour it is an hour");
         assert_eq!(Latencies::default().quantiles(), Quantiles::default());
+    }
+
+    #[test]
+    fn curve_goes_by_nines() {
+        let mut latencies = Latencies::default();
+        (1..=1_000).for_each(|us| latencies.record(Duration::from_micros(us)));
+        let curve = latencies.curve(3.0);
+        assert_eq!((curve.len(), curve[20], curve[40], curve[60]), (61, (1.0, 900), (2.0, 990), (3.0, 999)));
+        assert!(Latencies::default().curve(3.0).is_empty());
     }
 
     #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
@@ -9,13 +10,20 @@ use super::{
     books::Books,
     plan::{Plan, Profile},
     quantiles::{Quantiles, show_us},
+    ramp::{Broken, Ramp, Step},
+    spike::Spike,
     tally::{Counts, Following, Tally},
 };
+
+/// The slowest calls that are drawn: 99.99 %.
+const NINES_MAX: f64 = 4.0;
 
 /// The report; serializes as the object `-o json` prints.
 #[derive(Debug, Serialize)]
 pub(super) struct Report {
     pub(super) profile: Profile,
+    pub(super) gateway: String,
+    pub(super) started: Timestamp,
     /// Begins the names of the SKUs the run made.
     pub(super) sku_prefix: String,
     pub(super) interrupted: bool,
@@ -47,14 +55,25 @@ pub(super) struct Report {
     /// By code and reason, of all calls.
     pub(super) errors: BTreeMap<String, u64>,
     pub(super) timeline: Vec<Moment>,
+    /// The highest rate that held; null when none did, and without a ramp.
+    pub(super) last_good_per_s: Option<f64>,
     #[serde(flatten)]
-    pub(super) findings: Findings,
+    pub(super) sort: Sort,
+    /// None when they could not be checked.
     pub(super) books: Option<Books>,
+    /// Latency and service time by nines, for the chart.
+    #[serde(skip)]
+    pub(super) curves: (Vec<(f64, u64)>, Vec<(f64, u64)>),
 }
 
-/// What a profile looks for.
+/// What only some profiles look for.
 #[derive(Debug, Default, Serialize)]
-pub(super) struct Findings {}
+pub(super) struct Sort {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) ramp: Option<Ramp>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) spike: Option<Spike>,
+}
 
 /// One phase.
 #[derive(Debug, Serialize)]
@@ -107,7 +126,14 @@ impl From<Counts> for CountsShown {
 }
 
 impl Report {
-    pub(super) fn new(plan: &Plan, tally: &Tally, interrupted: bool) -> Self {
+    /// `of` is the gateway and when the first call was due.
+    pub(super) fn new(
+        plan: &Plan,
+        tally: &Tally,
+        sort: Sort,
+        of: (&str, Timestamp),
+        interrupted: bool,
+    ) -> Self {
         let (latency, service) = tally.latencies();
         let counts = tally.counts();
         let seconds = tally.elapsed.as_secs_f64();
@@ -115,6 +141,8 @@ impl Report {
         let CountsShown { calls, done, refused, failed, unsent } = counts.into();
         Self {
             profile: plan.profile,
+            gateway: of.0.to_owned(),
+            started: of.1,
             sku_prefix: plan.sku_prefix.clone(),
             interrupted,
             seconds,
@@ -133,51 +161,72 @@ impl Report {
             refusals: tally.refusals.clone(),
             errors: tally.errors.clone(),
             timeline: timeline(tally),
-            findings: Findings::default(),
+            last_good_per_s: sort.ramp.as_ref().and_then(|ramp| Some(ramp.last_good.as_ref()?.asked_per_s)),
+            sort,
             books: None,
+            curves: (latency.curve(NINES_MAX), service.curve(NINES_MAX)),
         }
     }
 
-    /// The report for people, without the books.
+    /// The run in one line.
+    pub(super) fn headline(&self) -> String {
+        let Self { calls, done, refused, failed, unsent, .. } = self;
+        let cut = if self.interrupted { ", interrupted" } else { "" };
+        format!(
+            "{}{cut}: {:.0}/s asked, {:.0}/s answered over {:.1} s: {calls} calls, {done} carried out, {refused} refused, \
+             {failed} failed, {unsent} never sent",
+            self.profile.name(),
+            self.asked_per_s,
+            self.answered_per_s,
+            self.seconds
+        )
+    }
+
+    /// What the profile was looking for, in a sentence.
+    pub(super) fn finding(&self) -> Option<String> {
+        let ramp = self.sort.ramp.as_ref().map(Ramp::text);
+        ramp.or_else(|| self.sort.spike.as_ref().map(Spike::text))
+    }
+
+    /// The report for people.
     pub(super) fn text(&self) -> String {
-        let mut rows = vec![
-            Line::new("latency", "since due", &self.latency_us),
-            Line::new("service time", "since sent", &self.service_us),
+        let mut parts = vec![self.headline(), table(&self.lines())];
+        let named = |what: &str, names: &BTreeMap<String, u64>| {
+            names.iter().map(|(name, count)| format!("{what}: {count} x {name}")).collect::<Vec<_>>()
+        };
+        let names = [named("refused", &self.refusals), named("failed", &self.errors)].concat();
+        if !names.is_empty() {
+            parts.push(names.join("\n"));
+        }
+        if let Some(ramp) = &self.sort.ramp {
+            parts.push(table(&ramp.steps));
+        }
+        parts.extend(self.finding());
+        parts.push(match &self.books {
+            Some(books) => books.text(),
+            None => "THE BOOKS WERE NOT CHECKED".to_owned(),
+        });
+        parts.join("\n\n")
+    }
+
+    /// The lines of the table of latencies.
+    pub(super) fn lines(&self) -> Vec<Line> {
+        let mut lines = vec![
+            Line::new("latency", "of all calls, from the moment they were due", &self.latency_us),
+            Line::new("service time", "of all calls, from the moment they were sent", &self.service_us),
         ];
-        if self.phases.len() > 1 {
-            rows.extend(self.phases.iter().map(|phase| {
+        if self.phases.len() > 1 && self.sort.ramp.is_none() {
+            lines.extend(self.phases.iter().map(|phase| {
                 let note =
                     format!("{:.0}/s asked, {:.0}/s answered", phase.asked_per_s, phase.answered_per_s);
                 Line::new(&phase.name, &note, &phase.latency_us)
             }));
         }
-        rows.extend(self.following.iter().map(|row| {
-            Line::new(
-                row.name,
-                &format!("{} calls, since the answer they follow", row.counts.calls),
-                &row.latency_us,
-            )
+        lines.extend(self.following.iter().map(|row| {
+            let note = format!("of {}, from the answer they follow", row.counts.calls);
+            Line::new(row.name, &note, &row.latency_us)
         }));
-        let mut text = format!(
-            "{}: {:.0}/s asked, {:.0}/s answered over {:.1} s: {} calls, {} carried out, {} refused, {} failed, {} never \
-             sent\n\n{}",
-            self.profile.name(),
-            self.asked_per_s,
-            self.answered_per_s,
-            self.seconds,
-            self.calls,
-            self.done,
-            self.refused,
-            self.failed,
-            self.unsent,
-            table(&rows)
-        );
-        for (what, names) in [("refused", &self.refusals), ("failed", &self.errors)] {
-            for (name, count) in names {
-                text.push_str(&format!("\n{what}: {count} x {name}"));
-            }
-        }
-        text
+        lines
     }
 }
 
@@ -226,7 +275,7 @@ fn timeline(tally: &Tally) -> Vec<Moment> {
 
 /// One line of the table.
 #[derive(Debug, Serialize)]
-struct Line {
+pub(super) struct Line {
     what: String,
     note: String,
     latency_us: Quantiles,
@@ -239,7 +288,7 @@ impl Line {
 }
 
 impl Row for Line {
-    const HEAD: &'static [&'static str] = &["", "p50", "p90", "p99", "p99.9", "max", "of"];
+    const HEAD: &'static [&'static str] = &["time", "p50", "p90", "p99", "p99.9", "max", "of what"];
 
     fn cells(&self) -> Vec<String> {
         let Quantiles { p50, p90, p99, p999, max } = self.latency_us;
@@ -247,5 +296,25 @@ impl Row for Line {
         cells.extend([p50, p90, p99, p999, max].map(show_us));
         cells.push(self.note.clone());
         cells
+    }
+}
+
+impl Row for Step {
+    const HEAD: &'static [&'static str] = &["asked/s", "answered/s", "p50", "p99", "verdict"];
+
+    fn cells(&self) -> Vec<String> {
+        let verdict = match self.broken {
+            None => "holds",
+            Some(Broken::Failing) => "calls fail",
+            Some(Broken::Behind) => "falls behind",
+            Some(Broken::Slow) => "too slow",
+        };
+        vec![
+            format!("{:.0}", self.asked_per_s),
+            format!("{:.0}", self.answered_per_s),
+            show_us(self.p50_us),
+            show_us(self.p99_us),
+            verdict.to_owned(),
+        ]
     }
 }
