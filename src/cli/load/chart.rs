@@ -3,13 +3,16 @@
 use std::ops::Range;
 
 use plotters::{
-    coord::ranged1d::{AsRangedCoord, ValueFormatter},
+    coord::{
+        Shift,
+        ranged1d::{AsRangedCoord, ValueFormatter},
+    },
     prelude::*,
 };
 
-const SIZE: (u32, u32) = (720, 270);
+const HEIGHT: u32 = 290;
 const GRID: RGBColor = RGBColor(128, 128, 128);
-const FONT: (&str, u32) = ("sans-serif", 13);
+const FONT: (&str, u32) = ("sans-serif", 17);
 
 pub(super) const BLUE: RGBColor = RGBColor(0x3B, 0x82, 0xF6);
 pub(super) const ORANGE: RGBColor = RGBColor(0xF5, 0x9E, 0x0B);
@@ -24,6 +27,13 @@ pub(super) struct Series {
     pub(super) color: RGBColor,
     pub(super) shape: Shape,
     pub(super) points: Vec<(f64, f64)>,
+}
+
+/// How much of the page a chart takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Width {
+    Half,
+    Full,
 }
 
 /// How it is drawn.
@@ -41,29 +51,41 @@ pub(super) struct Axis {
     pub(super) ticks: usize,
 }
 
+impl Width {
+    /// Wide enough that text has the same size on both.
+    fn pixels(self) -> u32 {
+        match self {
+            Self::Half => 720,
+            Self::Full => 1_460,
+        }
+    }
+}
+
 /// Draws on axes with even steps.
-pub(super) fn even(x: &Axis, y: &Axis, series: &[Series]) -> String {
-    draw(x, y, y.range.clone(), series)
+pub(super) fn even(width: Width, x: &Axis, y: &Axis, series: &[Series]) -> String {
+    draw(width, x, y, y.range.clone(), series)
 }
 
 /// Draws with a y axis on which each step is ten times the one before. Its range must begin above 0.
-pub(super) fn by_tens(x: &Axis, y: &Axis, series: &[Series]) -> String {
-    draw(x, y, y.range.clone().log_scale(), series)
+pub(super) fn by_tens(width: Width, x: &Axis, y: &Axis, series: &[Series]) -> String {
+    draw(width, x, y, y.range.clone().log_scale(), series)
 }
 
-fn draw<Y>(x: &Axis, y: &Axis, y_range: Y, series: &[Series]) -> String
+fn draw<Y>(width: Width, x: &Axis, y: &Axis, y_range: Y, series: &[Series]) -> String
 where
     Y: AsRangedCoord<Value = f64>,
     Y::CoordDescType: ValueFormatter<f64>,
 {
     let mut svg = String::new();
     // Text in memory takes whatever is drawn: there is nothing to report.
-    let _ = draw_on(&mut svg, x, y, y_range, series);
+    let area = SVGBackend::with_string(&mut svg, (width.pixels(), HEIGHT)).into_drawing_area();
+    let _ = draw_on(&area, x, y, y_range, series);
+    drop(area);
     svg
 }
 
 fn draw_on<Y>(
-    svg: &mut String,
+    area: &DrawingArea<SVGBackend<'_>, Shift>,
     x: &Axis,
     y: &Axis,
     y_range: Y,
@@ -73,11 +95,11 @@ where
     Y: AsRangedCoord<Value = f64>,
     Y::CoordDescType: ValueFormatter<f64>,
 {
-    let root = SVGBackend::with_string(svg, SIZE).into_drawing_area();
-    let mut chart = ChartBuilder::on(&root)
+    let mut chart = ChartBuilder::on(area)
         .margin(10)
-        .x_label_area_size(28)
-        .y_label_area_size(72)
+        .margin_right(36)
+        .x_label_area_size(34)
+        .y_label_area_size(76)
         .build_cartesian_2d(x.range.clone(), y_range)?;
     chart
         .configure_mesh()
@@ -100,7 +122,7 @@ where
             }
         }
     }
-    root.present()?;
+    area.present()?;
     Ok(())
 }
 
@@ -125,8 +147,8 @@ mod tests {
         };
         let all = [series(BLUE, Shape::Line), series(RED, Shape::Dots)];
         for svg in [
-            even(&axis(0.0..1.0), &axis(0.0..2_000.0), &all),
-            by_tens(&axis(0.0..1.0), &axis(1.0..2_000.0), &all),
+            even(Width::Half, &axis(0.0..1.0), &axis(0.0..2_000.0), &all),
+            by_tens(Width::Full, &axis(0.0..1.0), &axis(1.0..2_000.0), &all),
         ] {
             assert!(svg.starts_with("<svg") && svg.trim_end().ends_with("</svg>"), "{svg}");
             assert!(svg.contains("<polyline") && svg.contains(&hex(BLUE)), "{svg}");

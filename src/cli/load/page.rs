@@ -5,9 +5,9 @@ use std::fmt::Write as _;
 use super::{
     super::output::Row,
     books::Books,
-    chart::{self, Axis, BLUE, GREEN, GREY, ORANGE, RED, Series, Shape},
+    chart::{self, Axis, BLUE, GREEN, GREY, ORANGE, RED, Series, Shape, Width},
     quantiles::show_us,
-    report::{Moment, Report},
+    report::{Moment, Report, show_rate},
 };
 
 const STYLE: &str = include_str!("page.css");
@@ -45,8 +45,8 @@ fn head(report: &Report) -> String {
 
 fn tiles(report: &Report) -> String {
     let mut tiles = vec![
-        ("asked", format!("{:.0}/s", report.asked_per_s), ""),
-        ("answered", format!("{:.0}/s", report.answered_per_s), ""),
+        ("asked", show_rate(report.asked_per_s), ""),
+        ("answered", show_rate(report.answered_per_s), ""),
         ("p50", show_us(report.latency_us.p50), ""),
         ("p99", show_us(report.latency_us.p99), ""),
         ("p99.9", show_us(report.latency_us.p999), ""),
@@ -90,7 +90,12 @@ fn charts(report: &Report) -> String {
             dots("p99 of one that did not", RED, true),
         ];
         let x = Axis { range: 0.0..fastest, tick: tick_rate, ticks: 8 };
-        charts.push(figure("p99 against rate", &latency_chart(&x, &series), &series));
+        charts.push(figure(
+            Width::Half,
+            "p99 against rate",
+            &latency_chart(Width::Half, &x, &series),
+            &series,
+        ));
     }
     let timeline = &report.timeline;
     let end_s = timeline.last().map_or(1.0, |moment| moment.at_s).max(0.1);
@@ -112,11 +117,10 @@ fn charts(report: &Report) -> String {
         latency("p90", ORANGE, |moment| moment.latency_us.p90 as f64),
         latency("p99", RED, |moment| moment.latency_us.p99 as f64),
     ];
-    charts.push(figure(
-        "Latency over time, from the moment calls were due",
-        &latency_chart(&over_time(), &series),
-        &series,
-    ));
+    // With the chart of a ramp they are four; without it three, and this one takes a row.
+    let width = if report.sort.ramp.is_some() { Width::Half } else { Width::Full };
+    let svg = latency_chart(width, &over_time(), &series);
+    charts.push(figure(width, "Latency over time, from the moment calls were due", &svg, &series));
 
     let mut series = vec![
         line("asked", GREY, |moment| moment.asked_per_s),
@@ -131,7 +135,12 @@ fn charts(report: &Report) -> String {
             .filter(|series| series.points.iter().any(|(_, per_s)| *per_s > 0.0)),
     );
     let y = Axis { range: 0.0..highest(&series) * 1.08, tick: tick_rate, ticks: 6 };
-    charts.push(figure("Calls per second over time", &chart::even(&over_time(), &y, &series), &series));
+    charts.push(figure(
+        Width::Half,
+        "Calls per second over time",
+        &chart::even(Width::Half, &over_time(), &y, &series),
+        &series,
+    ));
 
     let curve = |name: &str, color, points: &[(f64, u64)]| Series {
         name: name.to_owned(),
@@ -142,23 +151,29 @@ fn charts(report: &Report) -> String {
     let (latency, service) = &report.curves;
     let series = [curve("from due", BLUE, latency), curve("from sent (service time)", GREY, service)];
     let x = Axis { range: 0.0..4.0, tick: tick_nines, ticks: 5 };
-    charts.push(figure("How many calls took how long", &latency_chart(&x, &series), &series));
+    charts.push(figure(
+        Width::Half,
+        "How many calls took how long",
+        &latency_chart(Width::Half, &x, &series),
+        &series,
+    ));
     format!("<section class=\"charts\">\n{}</section>\n", charts.concat())
 }
 
-fn latency_chart(x: &Axis, series: &[Series]) -> String {
+fn latency_chart(width: Width, x: &Axis, series: &[Series]) -> String {
     let all = || series.iter().flat_map(|series| &series.points).map(|(_, us)| *us);
     let lowest = all().fold(f64::INFINITY, f64::min);
     let range =
         if lowest.is_finite() { lowest.max(1.0) / 1.4..highest(series).max(10.0) * 1.4 } else { 1.0..10.0 };
-    chart::by_tens(x, &Axis { range, tick: tick_us, ticks: 6 }, series)
+    chart::by_tens(width, x, &Axis { range, tick: tick_us, ticks: 6 }, series)
 }
 
 fn highest(series: &[Series]) -> f64 {
     series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).fold(1.0, f64::max)
 }
 
-fn figure(title: &str, svg: &str, series: &[Series]) -> String {
+fn figure(width: Width, title: &str, svg: &str, series: &[Series]) -> String {
+    let class = if width == Width::Full { " class=\"full\"" } else { "" };
     let legend: Vec<_> = series
         .iter()
         .map(|series| {
@@ -169,7 +184,10 @@ fn figure(title: &str, svg: &str, series: &[Series]) -> String {
             )
         })
         .collect();
-    format!("<figure>\n<figcaption>{title}<small>{}</small></figcaption>\n{svg}</figure>\n", legend.concat())
+    format!(
+        "<figure{class}>\n<figcaption>{title}<small>{}</small></figcaption>\n{svg}</figure>\n",
+        legend.concat()
+    )
 }
 
 fn tables(report: &Report) -> String {

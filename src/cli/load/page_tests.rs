@@ -14,13 +14,13 @@ use super::{
 };
 
 /// A report of one second in which 321 calls were due and none was sent.
-pub(in crate::cli::load) fn report(profile: Profile, sort: Sort) -> Report {
+fn report(profile: Profile, sort: Sort) -> Report {
     let mut tally = Tally::new(Duration::from_secs(1));
     let phase = tally.begin(&steady(321.0, Duration::from_secs(1)));
     for number in 0..321 {
         tally.unsent(phase, Duration::from_millis(number), Duration::from_millis(77));
     }
-    tally.elapsed = Duration::from_secs(1);
+    tally.over(phase, Duration::from_secs(1), Duration::from_secs(1));
     let of = ("http://127.0.0.1:50051/<script>", jiff::Timestamp::UNIX_EPOCH);
     Report::new(&plan(profile), &tally, sort, of, false)
 }

@@ -51,6 +51,10 @@ impl Latencies {
         self.0.len()
     }
 
+    pub(super) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Microseconds below which this share of the calls stayed.
     pub(super) fn at(&self, share: f64) -> u64 {
         self.0.value_at_quantile(share)
@@ -75,11 +79,12 @@ impl Latencies {
     }
 }
 
-/// Microseconds as people read them.
+/// Microseconds as people read them: three digits.
 pub(super) fn show_us(us: u64) -> String {
     match us {
         0..1_000 => format!("{us} us"),
-        1_000..100_000 => format!("{:.2} ms", us as f64 / 1e3),
+        1_000..10_000 => format!("{:.2} ms", us as f64 / 1e3),
+        10_000..100_000 => format!("{:.1} ms", us as f64 / 1e3),
         100_000..1_000_000 => format!("{:.0} ms", us as f64 / 1e3),
         _ => format!("{:.2} s", us as f64 / 1e6),
     }
@@ -115,6 +120,6 @@ mod tests {
     #[test]
     fn microseconds_are_readable() {
         let shown = [7, 1_234, 23_456, 234_567, 2_345_678].map(show_us);
-        assert_eq!(shown, ["7 us", "1.23 ms", "23.46 ms", "235 ms", "2.35 s"]);
+        assert_eq!(shown, ["7 us", "1.23 ms", "23.5 ms", "235 ms", "2.35 s"]);
     }
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{quantiles::show_us, tally::PhaseTally};
+use super::{quantiles::show_us, report::show_rate, tally::PhaseTally};
 
 /// Each step up is this much faster than the last good one.
 const STEP_UP: f64 = 1.25;
@@ -112,7 +112,7 @@ pub(super) fn judge(step: &PhaseTally, p99_limit: Duration) -> Step {
     };
     Step {
         asked_per_s: step.phase.rate_per_s,
-        answered_per_s: counts.answered() as f64 / step.phase.length.as_secs_f64(),
+        answered_per_s: counts.answered() as f64 / step.elapsed.as_secs_f64(),
         p50_us: quantiles.p50,
         p99_us: quantiles.p99,
         broken,
@@ -136,8 +136,8 @@ impl Ramp {
     pub(super) fn text(&self) -> String {
         let good = self.last_good.as_ref().map(|step| {
             format!(
-                "last good rate: {:.0}/s (p50 {}, p99 {})",
-                step.asked_per_s,
+                "last good rate: {} (p50 {}, p99 {})",
+                show_rate(step.asked_per_s),
                 show_us(step.p50_us),
                 show_us(step.p99_us)
             )
@@ -149,7 +149,7 @@ impl Ramp {
                 Some(Broken::Behind) => "more than 1 % of the calls were never sent".to_owned(),
                 Some(Broken::Slow) | None => format!("p99 was {}, the limit {limit}", show_us(step.p99_us)),
             };
-            format!("it degrades at {:.0}/s: {why}", step.asked_per_s)
+            format!("it degrades at {}: {why}", show_rate(step.asked_per_s))
         });
         match (good, bad) {
             (Some(good), Some(bad)) => format!("{good}; {bad}"),
@@ -223,7 +223,7 @@ mod tests {
         let said = Ramp::new(steps, Duration::from_millis(20)).text();
         assert_eq!(
             said,
-            "last good rate: 1250/s (p50 100 us, p99 2.00 ms); it degrades at 1562/s: p99 was 90.00 ms, the limit 20.00 ms"
+            "last good rate: 1250/s (p50 100 us, p99 2.00 ms); it degrades at 1562/s: p99 was 90.0 ms, the limit 20.0 ms"
         );
         let never = Ramp::new(vec![step(1_000.0, 900, None)], Duration::from_millis(20)).text();
         assert!(never.contains("was not reached"), "{never}");
@@ -240,6 +240,7 @@ mod tests {
         let check = |counts: Counts, expected| {
             let mut tally = Tally::new(Duration::from_secs(1));
             tally.begin(&steady(1_000.0, Duration::from_secs(1)));
+            tally.over(0, Duration::from_secs(1), Duration::from_secs(1));
             tally.phases[0].counts = counts;
             assert_eq!(judge(&tally.phases[0], Duration::from_millis(20)).broken, expected, "{counts:?}");
         };

@@ -136,8 +136,7 @@ impl Report {
     ) -> Self {
         let (latency, service) = tally.latencies();
         let counts = tally.counts();
-        let seconds = tally.elapsed.as_secs_f64();
-        let per_s = |count: u64| if seconds > 0.0 { count as f64 / seconds } else { 0.0 };
+        let seconds = tally.elapsed().as_secs_f64();
         let CountsShown { calls, done, refused, failed, unsent } = counts.into();
         Self {
             profile: plan.profile,
@@ -146,8 +145,8 @@ impl Report {
             sku_prefix: plan.sku_prefix.clone(),
             interrupted,
             seconds,
-            asked_per_s: per_s(calls),
-            answered_per_s: per_s(counts.answered()),
+            asked_per_s: per_s(calls, seconds),
+            answered_per_s: per_s(counts.answered(), seconds),
             calls,
             done,
             refused,
@@ -173,11 +172,11 @@ impl Report {
         let Self { calls, done, refused, failed, unsent, .. } = self;
         let cut = if self.interrupted { ", interrupted" } else { "" };
         format!(
-            "{}{cut}: {:.0}/s asked, {:.0}/s answered over {:.1} s: {calls} calls, {done} carried out, {refused} refused, \
+            "{}{cut}: {} asked, {} answered over {:.1} s: {calls} calls, {done} carried out, {refused} refused, \
              {failed} failed, {unsent} never sent",
             self.profile.name(),
-            self.asked_per_s,
-            self.answered_per_s,
+            show_rate(self.asked_per_s),
+            show_rate(self.answered_per_s),
             self.seconds
         )
     }
@@ -214,11 +213,16 @@ impl Report {
         let mut lines = vec![
             Line::new("latency", "of all calls, from the moment they were due", &self.latency_us),
             Line::new("service time", "of all calls, from the moment they were sent", &self.service_us),
+            Line::new(
+                "wait",
+                "between the two: this tool was late, or --in-flight-max were under way",
+                &self.waited_us,
+            ),
         ];
         if self.phases.len() > 1 && self.sort.ramp.is_none() {
             lines.extend(self.phases.iter().map(|phase| {
-                let note =
-                    format!("{:.0}/s asked, {:.0}/s answered", phase.asked_per_s, phase.answered_per_s);
+                let (asked, answered) = (show_rate(phase.asked_per_s), show_rate(phase.answered_per_s));
+                let note = format!("{asked} asked, {answered} answered");
                 Line::new(&phase.name, &note, &phase.latency_us)
             }));
         }
@@ -232,11 +236,11 @@ impl Report {
 
 fn phases(tally: &Tally) -> Vec<PhaseRow> {
     let shown = |phase: &super::tally::PhaseTally| {
-        let seconds = phase.phase.length.as_secs_f64();
+        let seconds = phase.elapsed.as_secs_f64();
         PhaseRow {
             name: phase.phase.name.clone(),
             asked_per_s: phase.phase.rate_per_s,
-            answered_per_s: phase.counts.answered() as f64 / seconds,
+            answered_per_s: per_s(phase.counts.answered(), seconds),
             counts: phase.counts.into(),
             latency_us: phase.latency.quantiles(),
             service_us: phase.service.quantiles(),
@@ -261,16 +265,31 @@ fn following(tally: &Tally) -> Vec<FollowingRow> {
 
 fn timeline(tally: &Tally) -> Vec<Moment> {
     let length_s = tally.slice_length.as_secs_f64();
-    let per_s = |count: u64| count as f64 / length_s;
-    let moment = |(number, slice): (usize, &super::tally::Slice)| Moment {
-        at_s: number as f64 * length_s,
-        asked_per_s: per_s(slice.counts.due),
-        done_per_s: per_s(slice.counts.done),
-        refused_per_s: per_s(slice.counts.refused),
-        failed_per_s: per_s(slice.counts.failed),
-        latency_us: slice.latency.quantiles(),
+    let moment = |(number, slice): (usize, &super::tally::Slice)| {
+        let at_s = number as f64 * length_s;
+        // The last one may have been cut short.
+        let seconds = length_s.min(tally.end.as_secs_f64() - at_s);
+        Moment {
+            at_s,
+            asked_per_s: per_s(slice.counts.due, seconds),
+            done_per_s: per_s(slice.counts.done, seconds),
+            refused_per_s: per_s(slice.counts.refused, seconds),
+            failed_per_s: per_s(slice.counts.failed, seconds),
+            latency_us: slice.latency.quantiles(),
+        }
     };
-    tally.slices.iter().enumerate().map(moment).collect()
+    // After the last call was due only stragglers are answered: they are in the counts.
+    let end = tally.slices.iter().rposition(|slice| slice.counts.due > 0).map_or(0, |last| last + 1);
+    tally.slices[..end].iter().enumerate().map(moment).collect()
+}
+
+/// Calls per second as people read them.
+pub(super) fn show_rate(per_s: f64) -> String {
+    if per_s < 10.0 { format!("{per_s:.1}/s") } else { format!("{per_s:.0}/s") }
+}
+
+fn per_s(count: u64, seconds: f64) -> f64 {
+    if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
 }
 
 /// One line of the table.
@@ -300,7 +319,7 @@ impl Row for Line {
 }
 
 impl Row for Step {
-    const HEAD: &'static [&'static str] = &["asked/s", "answered/s", "p50", "p99", "verdict"];
+    const HEAD: &'static [&'static str] = &["asked", "answered", "p50", "p99", "verdict"];
 
     fn cells(&self) -> Vec<String> {
         let verdict = match self.broken {
@@ -310,11 +329,15 @@ impl Row for Step {
             Some(Broken::Slow) => "too slow",
         };
         vec![
-            format!("{:.0}", self.asked_per_s),
-            format!("{:.0}", self.answered_per_s),
+            show_rate(self.asked_per_s),
+            show_rate(self.answered_per_s),
             show_us(self.p50_us),
             show_us(self.p99_us),
             verdict.to_owned(),
         ]
     }
 }
+
+#[cfg(test)]
+#[path = "report_tests.rs"]
+mod tests;

@@ -158,7 +158,8 @@ impl<'a> Run<'a> {
             }
             now = Instant::now();
         }
-        self.tally.elapsed += now.saturating_duration_since(start).min(end - start);
+        let elapsed = now.min(end).saturating_duration_since(start);
+        self.tally.over(first_phase, elapsed, now - self.started);
         // What was due and never sent is part of the picture.
         while let Some(due) = dues.next_if(|due| start + due.after <= now) {
             let moment = start + due.after;

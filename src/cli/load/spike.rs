@@ -27,14 +27,13 @@ pub(super) fn read(tally: &Tally, phases: &[Phase]) -> Option<Spike> {
     let p99_before_us = tally.phases.first()?.latency.at(0.99);
     let p99_back_us = (p99_before_us * BACK_FACTOR).max(p99_before_us + BACK_SLACK_US);
     let end = before.length + spike.length;
-    let is_back = |number: usize| {
-        // A slice without calls says nothing.
-        tally.slices.get(number).is_none_or(|slice| slice.latency.at(0.99) <= p99_back_us)
-    };
-    let first = end.as_micros().div_ceil(tally.slice_length.as_micros());
-    let first = usize::try_from(first).ok()?;
+    let first = usize::try_from(end.as_micros().div_ceil(tally.slice_length.as_micros())).ok()?;
+    // A slice without calls says nothing.
+    let after = tally.slices.iter().enumerate().skip(first).filter(|(_, slice)| !slice.latency.is_empty());
+    let after: Vec<_> =
+        after.map(|(number, slice)| (number, slice.latency.at(0.99) <= p99_back_us)).collect();
     // Two in a row: one could be a lull.
-    let back = (first..tally.slices.len()).find(|number| is_back(*number) && is_back(number + 1));
+    let back = after.windows(2).find(|pair| pair.iter().all(|(_, is_back)| *is_back)).map(|pair| pair[0].0);
     let since_end = |number: usize| {
         let start = tally.slice_length * u32::try_from(number).unwrap_or(u32::MAX);
         start.saturating_sub(end)
@@ -72,8 +71,8 @@ mod tests {
         *,
     };
 
-    /// A run of eight seconds whose calls take `latency_ms(second)`.
-    fn run(latency_ms: fn(u64) -> u64) -> Option<Spike> {
+    /// A run of eight seconds whose calls take `latency_us(second)`.
+    fn run(latency_us: fn(u64) -> u64) -> Option<Spike> {
         let phases = schedule::spike(10.0, 10.0, Duration::from_secs(8));
         let mut tally = Tally::new(Duration::from_secs(8));
         tally.begin(&phases);
@@ -84,7 +83,7 @@ mod tests {
         });
         for tenth in 0..80 {
             let due = Duration::from_millis(tenth * 100);
-            let latency = Duration::from_millis(latency_ms(tenth / 10));
+            let latency = Duration::from_micros(latency_us(tenth / 10));
             let phase = usize::from(tenth >= 20) + usize::from(tenth >= 40);
             tally.landed(phase, due, Took { latency, service: latency }, &outcome);
         }
@@ -93,16 +92,16 @@ mod tests {
 
     #[test]
     fn recovery_is_counted_from_the_end_of_the_spike() {
-        let recovered = |latency_ms| run(latency_ms).expect("three phases").recovered_after_s;
-        assert_eq!(recovered(|_| 10), Some(0.0));
-        assert_eq!(recovered(|second| if (2..4).contains(&second) { 500 } else { 10 }), Some(0.0));
-        assert_eq!(recovered(|second| if (2..6).contains(&second) { 500 } else { 10 }), Some(2.0));
-        assert_eq!(recovered(|second| if second >= 2 { 500 } else { 10 }), None);
+        let recovered = |latency_us| run(latency_us).expect("three phases").recovered_after_s;
+        assert_eq!(recovered(|_| 9_000), Some(0.0));
+        assert_eq!(recovered(|second| if (2..4).contains(&second) { 500_000 } else { 9_000 }), Some(0.0));
+        assert_eq!(recovered(|second| if (2..6).contains(&second) { 500_000 } else { 9_000 }), Some(2.0));
+        assert_eq!(recovered(|second| if second >= 2 { 500_000 } else { 9_000 }), None);
     }
 
     #[test]
     fn small_latencies_may_double_and_more() {
-        let spike = run(|second| if second < 2 { 0 } else { 1 }).expect("three phases");
+        let spike = run(|second| if second < 2 { 0 } else { 900 }).expect("three phases");
         assert_eq!((spike.p99_before_us, spike.p99_back_us), (0, BACK_SLACK_US));
         assert!(spike.text().contains("as soon as"), "{}", spike.text());
     }

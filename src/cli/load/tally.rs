@@ -26,6 +26,8 @@ pub(super) struct Took {
 #[derive(Debug)]
 pub(super) struct PhaseTally {
     pub(super) phase: Phase,
+    /// Its length, or less when the run was cut short.
+    pub(super) elapsed: Duration,
     pub(super) counts: Counts,
     pub(super) latency: Latencies,
     pub(super) service: Latencies,
@@ -75,8 +77,8 @@ pub(super) struct Tally {
     pub(super) errors: BTreeMap<String, u64>,
     /// Between due and sent.
     pub(super) waited: Latencies,
-    /// Time in which calls were due.
-    pub(super) elapsed: Duration,
+    /// When the last call was due, from the start of the run.
+    pub(super) end: Duration,
 }
 
 impl Counts {
@@ -116,7 +118,7 @@ impl Tally {
             refusals: BTreeMap::new(),
             errors: BTreeMap::new(),
             waited: Latencies::default(),
-            elapsed: Duration::ZERO,
+            end: Duration::ZERO,
         }
     }
 
@@ -125,11 +127,26 @@ impl Tally {
         let first = self.phases.len();
         self.phases.extend(phases.iter().map(|phase| PhaseTally {
             phase: phase.clone(),
+            elapsed: Duration::ZERO,
             counts: Counts::default(),
             latency: Latencies::default(),
             service: Latencies::default(),
         }));
         first
+    }
+
+    /// Calls of the phases from `first` on were due for so long, until `end` after the start of the run.
+    pub(super) fn over(&mut self, first: usize, mut elapsed: Duration, end: Duration) {
+        for tally in &mut self.phases[first..] {
+            tally.elapsed = elapsed.min(tally.phase.length);
+            elapsed -= tally.elapsed;
+        }
+        self.end = end;
+    }
+
+    /// Time in which calls were due, the pauses between the steps of a ramp left out.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.phases.iter().map(|tally| tally.elapsed).sum()
     }
 
     /// A call was due `after` the start of the run, and is sent now.
@@ -257,6 +274,15 @@ mod tests {
         assert_eq!(tally.slices.len(), 3);
         assert_eq!((tally.slices[0].counts.due, tally.slices[0].latency.count()), (1, 1));
         assert_eq!(tally.slices[2].counts.failed, 1);
+    }
+
+    #[test]
+    fn run_that_is_cut_short_has_shorter_phases() {
+        let mut tally = Tally::new(Duration::from_secs(8));
+        let first = tally.begin(&crate::cli::load::schedule::spike(10.0, 10.0, Duration::from_secs(8)));
+        tally.over(first, Duration::from_secs(3), Duration::from_secs(3));
+        let elapsed_s: Vec<_> = tally.phases.iter().map(|phase| phase.elapsed.as_secs()).collect();
+        assert_eq!((elapsed_s, tally.elapsed().as_secs()), (vec![2, 1, 0], 3));
     }
 
     #[test]
