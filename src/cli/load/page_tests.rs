@@ -30,7 +30,7 @@ fn page_is_whole_and_self_contained() {
     let page = html(&report(Profile::Steady, Sort::default()));
     assert!(page.starts_with("<!doctype html>") && page.ends_with("</html>\n"));
     assert!(page.contains("321/s") && page.contains("<b>321</b><i>never sent</i>"), "{page}");
-    assert!(page.contains("77.0") && page.contains("not checked"), "{page}");
+    assert!(page.contains("77.1 ms") && page.contains("not checked"), "{page}");
     assert_eq!(page.matches("<svg").count(), 3);
     assert!(!page.contains("<script"), "text is no markup");
     let without_names = page
