@@ -1,13 +1,18 @@
 //! `stockgate load`: what can be asked of it.
 
-use std::{fs::File, ops::RangeInclusive, path::PathBuf, time::Duration};
+use std::{
+    fs::OpenOptions,
+    ops::RangeInclusive,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use clap::Args;
 use uuid::Uuid;
 
 use super::{
     super::{Verdict, failure::CliError, gateway::GatewayArgs, moment::parse_duration, output::Output},
-    conduct::{Conduct, Settings},
+    conduct::{Conduct, Settings, unwritable},
     consent,
     interrupt::Interrupt,
     plan::{Fates, Plan, Profile},
@@ -103,10 +108,10 @@ impl Load {
             gateways.push(gateway.connect().await?);
         }
         // Before anything is sent: a report that cannot be written is found out now.
-        let page = self.html.as_ref().map(|path| create(path)).transpose()?;
+        self.html.as_deref().map(probe).transpose()?;
         let interrupt = Interrupt::listen()?;
         let conduct = Conduct { plan: &plan, settings: &settings, gateways: &gateways, url: gateway.url() };
-        let work = conduct.run(&interrupt, output, page);
+        let work = conduct.run(&interrupt, output, self.html.as_deref());
         tokio::select! {
             verdict = work => verdict,
             () = interrupt.twice() => {
@@ -200,11 +205,10 @@ impl Load {
     }
 }
 
-fn create(path: &PathBuf) -> Result<(PathBuf, File), CliError> {
-    let file = File::create(path).map_err(|error| {
-        CliError::Usage(format!("--html {}: the file cannot be written: {error}", path.display()))
-    })?;
-    Ok((path.clone(), file))
+/// Finds out whether a file can be written, and leaves what is in it.
+fn probe(path: &Path) -> Result<(), CliError> {
+    let opened = OpenOptions::new().create(true).append(true).open(path);
+    opened.map(drop).map_err(|error| unwritable(path, &error))
 }
 
 fn parse_rate(text: &str) -> Result<f64, String> {

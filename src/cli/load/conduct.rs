@@ -1,9 +1,8 @@
 //! The order in which a run goes: fill, drive, resolve, check, report.
 
 use std::{
-    fs::File,
-    io::Write as _,
-    path::PathBuf,
+    io,
+    path::Path,
     sync::{Arc, atomic::Ordering},
     time::Duration,
 };
@@ -44,13 +43,18 @@ pub(super) struct Conduct<'a> {
     pub(super) url: &'a str,
 }
 
+/// The error of a page that cannot be written.
+pub(super) fn unwritable(path: &Path, error: &io::Error) -> CliError {
+    CliError::Usage(format!("--html {}: the file cannot be written: {error}", path.display()))
+}
+
 impl Conduct<'_> {
     /// Runs it and prints what came of it.
     pub(super) async fn run(
         &self,
         interrupt: &Interrupt,
         output: Output,
-        page: Option<(PathBuf, File)>,
+        page: Option<&Path>,
     ) -> Result<Verdict, CliError> {
         let (plan, settings) = (self.plan, self.settings);
         let mut progress = Progress::new();
@@ -66,15 +70,15 @@ impl Conduct<'_> {
         let sort = self.drive(&mut run, &mut progress).await;
         let mut report =
             Report::new(plan, &run.tally, sort, (self.url, started), flag.load(Ordering::Relaxed));
+        report.gave_up = run.has_given_up();
         progress.say("checking the books");
         let checked = self.check(run).await;
         progress.finish();
         let is_right = checked.as_ref().is_ok_and(|books| books.right);
         report.books = checked.as_ref().ok().cloned();
         output.text_or_json(&report, Report::text)?;
-        if let Some((path, mut file)) = page {
-            let written = file.write_all(page::html(&report).as_bytes());
-            written.map_err(CliError::Output)?;
+        if let Some(path) = page {
+            std::fs::write(path, page::html(&report)).map_err(|error| unwritable(path, &error))?;
             eprintln!("report: {}", path.display());
         }
         checked.map(|_| Verdict::of_findings(!is_right))

@@ -27,6 +27,8 @@ pub(super) struct Report {
     /// Begins the names of the SKUs the run made.
     pub(super) sku_prefix: String,
     pub(super) interrupted: bool,
+    /// True when it ended by itself, since too many calls had no answer.
+    pub(super) gave_up: bool,
     /// Seconds in which calls were due.
     pub(super) seconds: f64,
     pub(super) asked_per_s: f64,
@@ -144,6 +146,7 @@ impl Report {
             started: of.1,
             sku_prefix: plan.sku_prefix.clone(),
             interrupted,
+            gave_up: false,
             seconds,
             asked_per_s: per_s(calls, seconds),
             answered_per_s: per_s(counts.answered(), seconds),
@@ -170,7 +173,11 @@ impl Report {
     /// The run in one line.
     pub(super) fn headline(&self) -> String {
         let Self { calls, done, refused, failed, unsent, .. } = self;
-        let cut = if self.interrupted { ", interrupted" } else { "" };
+        let cut = match (self.interrupted, self.gave_up) {
+            (true, _) => ", interrupted",
+            (false, true) => ", given up since the gateway does not answer",
+            (false, false) => "",
+        };
         format!(
             "{}{cut}: {} asked, {} answered over {:.1} s: {calls} calls, {done} carried out, {refused} refused, \
              {failed} failed, {unsent} never sent",

@@ -130,7 +130,12 @@ impl<'a> Run<'a> {
 
     /// True when nothing more should be sent: somebody said so, or the gateway is gone.
     pub(super) fn is_over(&self) -> bool {
-        self.interrupted.load(Ordering::Relaxed) || self.unknown.len() >= UNKNOWN_MAX
+        self.interrupted.load(Ordering::Relaxed) || self.has_given_up()
+    }
+
+    /// True when so many calls had no answer that the gateway must be gone.
+    pub(super) fn has_given_up(&self) -> bool {
+        self.unknown.len() >= UNKNOWN_MAX
     }
 
     /// Since the run began.
@@ -145,11 +150,16 @@ impl<'a> Run<'a> {
         let end = start + schedule::length(phases);
         let mut dues = Dues::new(phases).peekable();
         let mut now = Instant::now();
-        while now < end && !self.is_over() {
+        loop {
             while self.under_way.len() < self.in_flight_max
+                && !self.is_over()
                 && let Some(due) = dues.next_if(|due| start + due.after <= now)
             {
                 self.send_first(start, due, first_phase, now);
+            }
+            // Looked at last: what was due at the very end is sent too.
+            if now >= end || self.is_over() {
+                break;
             }
             tokio::select! {
                 biased;

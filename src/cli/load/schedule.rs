@@ -108,6 +108,7 @@ mod tests {
         assert_eq!(dues.len(), 40_000);
         let first = dues.iter().filter(|due| due.after == GRID).count();
         assert_eq!(first, 10, "ten are due within half a millisecond");
+        assert_eq!(dues.iter().filter(|due| due.after.is_zero()).count(), 1, "and none before its moment");
         assert!(dues.is_sorted_by_key(|due| due.after));
         assert!(dues.iter().all(|due| due.after <= Duration::from_secs(2)));
     }
