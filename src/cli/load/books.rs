@@ -165,7 +165,8 @@ impl Books {
     /// The books for people.
     pub(super) fn text(&self) -> String {
         let Self { skus, start, sold, left, held, repeats, resolved, .. } = self;
-        let mut text = format!("books: {sold} sold + {left} left of {start} units in {skus} SKUs");
+        let noun = if *skus == 1 { "SKU" } else { "SKUs" };
+        let mut text = format!("books: {sold} sold + {left} left of {start} units in {skus} {noun}");
         if *held != 0 {
             text.push_str(&format!(", {held} held"));
         }
@@ -191,7 +192,7 @@ impl Books {
             text.push_str(&format!("\n  {finding}"));
         }
         if !self.wrong_skus.is_empty() {
-            text.push_str(&format!("\n{} SKUs are wrong", self.wrong_sku_count));
+            text.push_str(&format!("\nwrong SKUs: {}", self.wrong_sku_count));
             if self.wrong_sku_count > self.wrong_skus.len() as u64 {
                 text.push_str(&format!("; the first {}", self.wrong_skus.len()));
             }
@@ -268,7 +269,7 @@ mod tests {
         let plan = Plan { skus: 100, ..plan(Profile::Steady) };
         let books = compare(&plan, &Ledger::new(&plan), &vec![None; 100]);
         assert_eq!((books.wrong_sku_count, books.wrong_skus.len()), (100, WRONG_MAX));
-        assert!(books.text().contains("100 SKUs are wrong; the first 20"), "{}", books.text());
+        assert!(books.text().contains("wrong SKUs: 100; the first 20"), "{}", books.text());
     }
 
     #[test]

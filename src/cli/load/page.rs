@@ -7,6 +7,7 @@ use super::{
     books::Books,
     chart::{self, Axis, BLUE, GREEN, GREY, ORANGE, RED, Series, Shape, Width},
     quantiles::show_us,
+    ramp::Step,
     report::{Moment, Report, show_rate},
 };
 
@@ -44,17 +45,36 @@ fn head(report: &Report) -> String {
 }
 
 fn tiles(report: &Report) -> String {
-    let mut tiles = vec![
-        ("asked", show_rate(report.asked_per_s), ""),
-        ("answered", show_rate(report.answered_per_s), ""),
-        ("p50", show_us(report.latency_us.p50), ""),
-        ("p99", show_us(report.latency_us.p99), ""),
-        ("p99.9", show_us(report.latency_us.p999), ""),
+    let mut tiles = match &report.sort.ramp {
+        // The mean of steps of all rates would say nothing.
+        Some(ramp) => {
+            let rate = |step: &Option<Step>| {
+                step.as_ref().map_or("none".to_owned(), |step| show_rate(step.asked_per_s))
+            };
+            let good = |us: fn(&Step) -> u64| {
+                ramp.last_good.as_ref().map_or("none".to_owned(), |step| show_us(us(step)))
+            };
+            vec![
+                ("last good rate", rate(&ramp.last_good), ""),
+                ("degrades at", rate(&ramp.first_bad), ""),
+                ("p50 when good", good(|step| step.p50_us), ""),
+                ("p99 when good", good(|step| step.p99_us), ""),
+            ]
+        }
+        None => vec![
+            ("asked", show_rate(report.asked_per_s), ""),
+            ("answered", show_rate(report.answered_per_s), ""),
+            ("p50", show_us(report.latency_us.p50), ""),
+            ("p99", show_us(report.latency_us.p99), ""),
+            ("p99.9", show_us(report.latency_us.p999), ""),
+        ],
+    };
+    tiles.extend([
         ("carried out", report.done.to_string(), ""),
         ("refused", report.refused.to_string(), ""),
         ("failed", report.failed.to_string(), if report.failed > 0 { "bad" } else { "" }),
         ("never sent", report.unsent.to_string(), if report.unsent > 0 { "bad" } else { "" }),
-    ];
+    ]);
     let (said, class) = match &report.books {
         Some(Books { right: true, .. }) => ("right", "good"),
         Some(Books { right: false, .. }) => ("WRONG", "bad"),

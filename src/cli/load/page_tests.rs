@@ -48,6 +48,7 @@ fn ramp_is_drawn_against_the_rate() {
     let page = html(&report(Profile::Ramp, Sort { ramp: Some(ramp), spike: None }));
     assert_eq!(page.matches("<svg").count(), 4);
     assert!(page.contains("last good rate: 1000/s") && page.contains("too slow"), "{page}");
+    assert!(page.contains("<b>1250/s</b><i>degrades at</i>"), "{page}");
 }
 
 #[test]
