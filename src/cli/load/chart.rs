@@ -14,6 +14,9 @@ const HEIGHT: u32 = 290;
 const GRID: RGBColor = RGBColor(128, 128, 128);
 const FONT: (&str, u32) = ("sans-serif", 17);
 
+/// A colour of a series.
+pub(super) type Paint = RGBColor;
+
 pub(super) const BLUE: RGBColor = RGBColor(0x3B, 0x82, 0xF6);
 pub(super) const ORANGE: RGBColor = RGBColor(0xF5, 0x9E, 0x0B);
 pub(super) const RED: RGBColor = RGBColor(0xEF, 0x44, 0x44);

@@ -1,7 +1,8 @@
 //! `stockgate load`: drives a running gateway at a set rate, measures it, and checks the books afterwards.
 //!
 //! Reading order: [`command`] (what can be asked), `plan` (which request call n is), `schedule` (when it is due), `run` (sends
-//! it, in an open loop), `ledger` (what the answers say was sold), `books` (whether the gateway agrees), `report`, `page`.
+//! it, in an open loop), `ledger` (what the answers say was sold), `books` (whether the gateway agrees), `report`, and what is
+//! made of it: `text`, `page`.
 
 mod books;
 mod call;
@@ -9,6 +10,7 @@ mod chart;
 pub(super) mod command;
 mod conduct;
 mod consent;
+mod figures;
 mod interrupt;
 mod ledger;
 mod metronome;
@@ -24,3 +26,4 @@ mod schedule;
 mod shelves;
 mod spike;
 mod tally;
+mod text;

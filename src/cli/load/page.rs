@@ -3,12 +3,8 @@
 use std::fmt::Write as _;
 
 use super::{
-    super::output::Row,
-    books::Books,
-    chart::{self, Axis, BLUE, GREEN, GREY, ORANGE, RED, Series, Shape, Width},
-    quantiles::show_us,
-    ramp::Step,
-    report::{Moment, Report, show_rate},
+    super::output::Row, books::Books, figures, quantiles::show_us, ramp::Step, report::Report,
+    text::show_rate,
 };
 
 const STYLE: &str = include_str!("page.css");
@@ -21,7 +17,8 @@ pub(super) fn html(report: &Report) -> String {
          <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n<title>{title}</title>\n\
          <style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n"
     );
-    let parts = [head(report), tiles(report), charts(report), tables(report), books(report), foot(report)];
+    let parts =
+        [head(report), tiles(report), figures::html(report), tables(report), books(report), foot(report)];
     parts.iter().for_each(|part| page.push_str(part));
     page.push_str("</main>\n</body>\n</html>\n");
     page
@@ -86,128 +83,6 @@ fn tiles(report: &Report) -> String {
         .map(|(name, value, class)| format!("<div class=\"{class}\"><b>{value}</b><i>{name}</i></div>"))
         .collect();
     format!("<section class=\"tiles\">\n{}\n</section>\n", shown.join("\n"))
-}
-
-fn charts(report: &Report) -> String {
-    let mut charts = Vec::new();
-    if let Some(ramp) = &report.sort.ramp {
-        let dots = |name: &str, color, is_broken: bool| Series {
-            name: name.to_owned(),
-            color,
-            shape: Shape::Dots,
-            points: ramp
-                .steps
-                .iter()
-                .filter(|step| step.broken.is_some() == is_broken)
-                .map(|step| (step.asked_per_s, step.p99_us as f64))
-                .collect(),
-        };
-        let fastest = ramp.steps.iter().map(|step| step.asked_per_s).fold(1.0, f64::max) * 1.05;
-        let limit = vec![(0.0, ramp.p99_limit_us as f64), (fastest, ramp.p99_limit_us as f64)];
-        let series = vec![
-            Series { name: "limit".to_owned(), color: GREY, shape: Shape::Line, points: limit },
-            dots("p99 of a step that held", GREEN, false),
-            dots("p99 of one that did not", RED, true),
-        ];
-        let x = Axis { range: 0.0..fastest, tick: tick_rate, ticks: 8 };
-        charts.push(figure(
-            Width::Half,
-            "p99 against rate",
-            &latency_chart(Width::Half, &x, &series),
-            &series,
-        ));
-    }
-    let timeline = &report.timeline;
-    let end_s = timeline.last().map_or(1.0, |moment| moment.at_s).max(0.1);
-    let over_time = || Axis { range: 0.0..end_s, tick: tick_seconds, ticks: 10 };
-    let line = |name: &str, color, value: fn(&Moment) -> f64| Series {
-        name: name.to_owned(),
-        color,
-        shape: Shape::Line,
-        points: timeline.iter().map(|moment| (moment.at_s, value(moment))).collect(),
-    };
-    // Moments without calls have no latency: nothing is drawn there.
-    let latency = |name: &str, color, value: fn(&Moment) -> f64| {
-        let mut series = line(name, color, value);
-        series.points.retain(|(_, us)| *us > 0.0);
-        series
-    };
-    let series = [
-        latency("p50", GREEN, |moment| moment.latency_us.p50 as f64),
-        latency("p90", ORANGE, |moment| moment.latency_us.p90 as f64),
-        latency("p99", RED, |moment| moment.latency_us.p99 as f64),
-    ];
-    // With the chart of a ramp they are four; without it three, and this one takes a row.
-    let width = if report.sort.ramp.is_some() { Width::Half } else { Width::Full };
-    let svg = latency_chart(width, &over_time(), &series);
-    charts.push(figure(width, "Latency over time, from the moment calls were due", &svg, &series));
-
-    let mut series = vec![
-        line("asked", GREY, |moment| moment.asked_per_s),
-        line("carried out", GREEN, |moment| moment.done_per_s),
-    ];
-    let others: [(&str, _, fn(&Moment) -> f64); 2] =
-        [("refused", ORANGE, |moment| moment.refused_per_s), ("failed", RED, |moment| moment.failed_per_s)];
-    series.extend(
-        others
-            .into_iter()
-            .map(|(name, color, value)| line(name, color, value))
-            .filter(|series| series.points.iter().any(|(_, per_s)| *per_s > 0.0)),
-    );
-    let y = Axis { range: 0.0..highest(&series) * 1.08, tick: tick_rate, ticks: 6 };
-    charts.push(figure(
-        Width::Half,
-        "Calls per second over time",
-        &chart::even(Width::Half, &over_time(), &y, &series),
-        &series,
-    ));
-
-    let curve = |name: &str, color, points: &[(f64, u64)]| Series {
-        name: name.to_owned(),
-        color,
-        shape: Shape::Line,
-        points: points.iter().map(|(nines, us)| (*nines, *us as f64)).collect(),
-    };
-    let (latency, service) = &report.curves;
-    let series = [curve("from due", BLUE, latency), curve("from sent (service time)", GREY, service)];
-    let x = Axis { range: 0.0..4.0, tick: tick_nines, ticks: 5 };
-    charts.push(figure(
-        Width::Half,
-        "How many calls took how long",
-        &latency_chart(Width::Half, &x, &series),
-        &series,
-    ));
-    format!("<section class=\"charts\">\n{}</section>\n", charts.concat())
-}
-
-fn latency_chart(width: Width, x: &Axis, series: &[Series]) -> String {
-    let all = || series.iter().flat_map(|series| &series.points).map(|(_, us)| *us);
-    let lowest = all().fold(f64::INFINITY, f64::min);
-    let range =
-        if lowest.is_finite() { lowest.max(1.0) / 1.4..highest(series).max(10.0) * 1.4 } else { 1.0..10.0 };
-    chart::by_tens(width, x, &Axis { range, tick: tick_us, ticks: 6 }, series)
-}
-
-fn highest(series: &[Series]) -> f64 {
-    series.iter().flat_map(|series| &series.points).map(|(_, y)| *y).fold(1.0, f64::max)
-}
-
-fn figure(width: Width, title: &str, svg: &str, series: &[Series]) -> String {
-    let class = if width == Width::Full { " class=\"full\"" } else { "" };
-    let legend: Vec<_> = series
-        .iter()
-        .map(|series| {
-            format!(
-                "<span><i style=\"background:{}\"></i>{}</span>",
-                chart::hex(series.color),
-                escape(&series.name)
-            )
-        })
-        .collect();
-    format!(
-        "<figure{class}>\n<figcaption>{title}<small>{}</small></figcaption>\n{svg}</figure>\n",
-        legend.concat()
-    )
 }
 
 fn tables(report: &Report) -> String {
@@ -279,34 +154,8 @@ fn foot(report: &Report) -> String {
     )
 }
 
-fn tick_us(us: f64) -> String {
-    match us {
-        us if us < 1_000.0 => format!("{us:.0} us"),
-        us if us < 1_000_000.0 => format!("{} ms", us / 1_000.0),
-        us => format!("{} s", us / 1_000_000.0),
-    }
-}
-
-fn tick_rate(per_s: f64) -> String {
-    if per_s < 10_000.0 { format!("{per_s:.0}/s") } else { format!("{}k/s", per_s / 1_000.0) }
-}
-
-fn tick_seconds(at_s: f64) -> String {
-    format!("{at_s} s")
-}
-
-/// Whole nines only.
-fn tick_nines(nines: f64) -> String {
-    match nines.round() as u32 {
-        0 => "0 %".to_owned(),
-        1 => "90 %".to_owned(),
-        2 => "99 %".to_owned(),
-        more => format!("99.{} %", "9".repeat(more as usize - 2)),
-    }
-}
-
 /// The text with what HTML would read as markup written out.
-fn escape(text: &str) -> String {
+pub(super) fn escape(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;").replace('"', "&quot;")
 }
 

@@ -61,7 +61,7 @@ impl Latencies {
     }
 
     /// The slowest of the fastest share, for shares ever nearer to 1: (nines of the share, microseconds). One nine is 90 %.
-    pub(super) fn curve(&self, nines_max: f64) -> Vec<(f64, u64)> {
+    pub(super) fn curve(&self, nines_max: f64) -> Vec<(f64, f64)> {
         const STEPS_PER_NINE: u32 = 20;
         if self.0.is_empty() {
             return Vec::new();
@@ -69,7 +69,7 @@ impl Latencies {
         (0..)
             .map(|step: u32| f64::from(step) / f64::from(STEPS_PER_NINE))
             .take_while(|nines| *nines <= nines_max)
-            .map(|nines| (nines, self.at(1.0 - 10_f64.powf(-nines))))
+            .map(|nines| (nines, self.at(1.0 - 10_f64.powf(-nines)) as f64))
             .collect()
     }
 
@@ -113,7 +113,10 @@ mod tests {
         let mut latencies = Latencies::default();
         (1..=1_000).for_each(|us| latencies.record(Duration::from_micros(us)));
         let curve = latencies.curve(3.0);
-        assert_eq!((curve.len(), curve[20], curve[40], curve[60]), (61, (1.0, 900), (2.0, 990), (3.0, 999)));
+        assert_eq!(
+            (curve.len(), curve[20], curve[40], curve[60]),
+            (61, (1.0, 900.0), (2.0, 990.0), (3.0, 999.0))
+        );
         assert!(Latencies::default().curve(3.0).is_empty());
     }
 

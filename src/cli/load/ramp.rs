@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{quantiles::show_us, report::show_rate, tally::PhaseTally};
+use super::{quantiles::show_us, tally::PhaseTally, text::show_rate};
 
 /// Each step up is this much faster than the last good one.
 const STEP_UP: f64 = 1.25;

@@ -1,4 +1,4 @@
-//! What a run came to: one table for people, one object for programs.
+//! What a run came to: the object that programs get, and what the text and the page are made of.
 
 use std::collections::BTreeMap;
 
@@ -6,13 +6,12 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use super::{
-    super::output::{Row, table},
     books::Books,
     plan::{Plan, Profile},
-    quantiles::{Quantiles, show_us},
-    ramp::{Broken, Ramp, Step},
+    quantiles::Quantiles,
+    ramp::Ramp,
     spike::Spike,
-    tally::{Counts, Following, Tally},
+    tally::{Counts, Following, PhaseTally, Slice, Tally},
 };
 
 /// The slowest calls that are drawn: 99.99 %.
@@ -63,9 +62,11 @@ pub(super) struct Report {
     pub(super) sort: Sort,
     /// None when they could not be checked.
     pub(super) books: Option<Books>,
-    /// Latency and service time by nines, for the chart.
+    /// By nines, for the chart.
     #[serde(skip)]
-    pub(super) curves: (Vec<(f64, u64)>, Vec<(f64, u64)>),
+    pub(super) latency_curve: Vec<(f64, f64)>,
+    #[serde(skip)]
+    pub(super) service_curve: Vec<(f64, f64)>,
 }
 
 /// What only some profiles look for.
@@ -166,83 +167,14 @@ impl Report {
             last_good_per_s: sort.ramp.as_ref().and_then(|ramp| Some(ramp.last_good.as_ref()?.asked_per_s)),
             sort,
             books: None,
-            curves: (latency.curve(NINES_MAX), service.curve(NINES_MAX)),
+            latency_curve: latency.curve(NINES_MAX),
+            service_curve: service.curve(NINES_MAX),
         }
-    }
-
-    /// The run in one line.
-    pub(super) fn headline(&self) -> String {
-        let Self { calls, done, refused, failed, unsent, .. } = self;
-        let cut = match (self.interrupted, self.gave_up) {
-            (true, _) => ", interrupted",
-            (false, true) => ", given up since the gateway does not answer",
-            (false, false) => "",
-        };
-        format!(
-            "{}{cut}: {} asked, {} answered over {:.1} s: {calls} calls, {done} carried out, {refused} refused, \
-             {failed} failed, {unsent} never sent",
-            self.profile.name(),
-            show_rate(self.asked_per_s),
-            show_rate(self.answered_per_s),
-            self.seconds
-        )
-    }
-
-    /// What the profile was looking for, in a sentence.
-    pub(super) fn finding(&self) -> Option<String> {
-        let ramp = self.sort.ramp.as_ref().map(Ramp::text);
-        ramp.or_else(|| self.sort.spike.as_ref().map(Spike::text))
-    }
-
-    /// The report for people.
-    pub(super) fn text(&self) -> String {
-        let mut parts = vec![self.headline(), table(&self.lines())];
-        let named = |what: &str, names: &BTreeMap<String, u64>| {
-            names.iter().map(|(name, count)| format!("{what}: {count} x {name}")).collect::<Vec<_>>()
-        };
-        let names = [named("refused", &self.refusals), named("failed", &self.errors)].concat();
-        if !names.is_empty() {
-            parts.push(names.join("\n"));
-        }
-        if let Some(ramp) = &self.sort.ramp {
-            parts.push(table(&ramp.steps));
-        }
-        parts.extend(self.finding());
-        parts.push(match &self.books {
-            Some(books) => books.text(),
-            None => "THE BOOKS WERE NOT CHECKED".to_owned(),
-        });
-        parts.join("\n\n")
-    }
-
-    /// The lines of the table of latencies.
-    pub(super) fn lines(&self) -> Vec<Line> {
-        let mut lines = vec![
-            Line::new("latency", "of all calls, from the moment they were due", &self.latency_us),
-            Line::new("service time", "of all calls, from the moment they were sent", &self.service_us),
-            Line::new(
-                "wait",
-                "between the two: this tool was late, or --in-flight-max were under way",
-                &self.waited_us,
-            ),
-        ];
-        if self.phases.len() > 1 && self.sort.ramp.is_none() {
-            lines.extend(self.phases.iter().map(|phase| {
-                let (asked, answered) = (show_rate(phase.asked_per_s), show_rate(phase.answered_per_s));
-                let note = format!("{asked} asked, {answered} answered");
-                Line::new(&phase.name, &note, &phase.latency_us)
-            }));
-        }
-        lines.extend(self.following.iter().map(|row| {
-            let note = format!("of {}, from the answer they follow", row.counts.calls);
-            Line::new(row.name, &note, &row.latency_us)
-        }));
-        lines
     }
 }
 
 fn phases(tally: &Tally) -> Vec<PhaseRow> {
-    let shown = |phase: &super::tally::PhaseTally| {
+    let shown = |phase: &PhaseTally| {
         let seconds = phase.elapsed.as_secs_f64();
         PhaseRow {
             name: phase.phase.name.clone(),
@@ -272,77 +204,26 @@ fn following(tally: &Tally) -> Vec<FollowingRow> {
 
 fn timeline(tally: &Tally) -> Vec<Moment> {
     let length_s = tally.slice_length.as_secs_f64();
-    let moment = |(number, slice): (usize, &super::tally::Slice)| {
+    let moment = |(number, slice): (usize, &Slice)| {
         let at_s = number as f64 * length_s;
-        // The last one may have been cut short.
+        // The last one may have been cut short. A sliver of it has no rate that means anything.
         let seconds = length_s.min(tally.end.as_secs_f64() - at_s);
-        Moment {
+        (seconds >= length_s / 10.0).then(|| Moment {
             at_s,
             asked_per_s: per_s(slice.counts.due, seconds),
             done_per_s: per_s(slice.counts.done, seconds),
             refused_per_s: per_s(slice.counts.refused, seconds),
             failed_per_s: per_s(slice.counts.failed, seconds),
             latency_us: slice.latency.quantiles(),
-        }
+        })
     };
     // After the last call was due only stragglers are answered: they are in the counts.
     let end = tally.slices.iter().rposition(|slice| slice.counts.due > 0).map_or(0, |last| last + 1);
-    tally.slices[..end].iter().enumerate().map(moment).collect()
-}
-
-/// Calls per second as people read them.
-pub(super) fn show_rate(per_s: f64) -> String {
-    if per_s < 10.0 { format!("{per_s:.1}/s") } else { format!("{per_s:.0}/s") }
+    tally.slices[..end].iter().enumerate().filter_map(moment).collect()
 }
 
 fn per_s(count: u64, seconds: f64) -> f64 {
     if seconds > 0.0 { count as f64 / seconds } else { 0.0 }
-}
-
-/// One line of the table.
-#[derive(Debug, Serialize)]
-pub(super) struct Line {
-    what: String,
-    note: String,
-    latency_us: Quantiles,
-}
-
-impl Line {
-    fn new(what: &str, note: &str, latency_us: &Quantiles) -> Self {
-        Self { what: what.to_owned(), note: note.to_owned(), latency_us: *latency_us }
-    }
-}
-
-impl Row for Line {
-    const HEAD: &'static [&'static str] = &["time", "p50", "p90", "p99", "p99.9", "max", "of what"];
-
-    fn cells(&self) -> Vec<String> {
-        let Quantiles { p50, p90, p99, p999, max } = self.latency_us;
-        let mut cells = vec![self.what.clone()];
-        cells.extend([p50, p90, p99, p999, max].map(show_us));
-        cells.push(self.note.clone());
-        cells
-    }
-}
-
-impl Row for Step {
-    const HEAD: &'static [&'static str] = &["asked", "answered", "p50", "p99", "verdict"];
-
-    fn cells(&self) -> Vec<String> {
-        let verdict = match self.broken {
-            None => "holds",
-            Some(Broken::Failing) => "calls fail",
-            Some(Broken::Behind) => "falls behind",
-            Some(Broken::Slow) => "too slow",
-        };
-        vec![
-            show_rate(self.asked_per_s),
-            show_rate(self.answered_per_s),
-            show_us(self.p50_us),
-            show_us(self.p99_us),
-            verdict.to_owned(),
-        ]
-    }
 }
 
 #[cfg(test)]
