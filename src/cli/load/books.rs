@@ -196,7 +196,7 @@ impl Books {
             if self.wrong_sku_count > self.wrong_skus.len() as u64 {
                 text.push_str(&format!("; the first {}", self.wrong_skus.len()));
             }
-            text.push_str(&format!(":\n{}", table(&self.wrong_skus)));
+            text.push_str(&format!("\n{}", table(&self.wrong_skus)));
         }
         text
     }
