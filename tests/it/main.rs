@@ -26,6 +26,7 @@ mod gateway_crash;
 mod gateway_events;
 mod gateway_inventory;
 mod gateway_kill;
+mod gateway_load;
 mod gateway_own_sales;
 mod gateway_receiver;
 mod gateway_redis;
