@@ -1,89 +1,78 @@
-//! The table, as Markdown, so that the page in docs shows what the terminal showed.
+//! The tables, as Markdown, so that the page in docs shows what the terminal showed.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use crate::{
-    measure::{Measured, Pace},
+    measure::{Measured, Pace, Table},
     rig::{machine::Machine, page},
-    stock::Books,
+    shelves::Books,
 };
 
 /// All that was measured.
 pub(crate) struct Report<'a> {
     pub(crate) machine: Machine,
     pub(crate) pace: Pace,
-    pub(crate) all: &'a [Measured],
+    pub(crate) tables: &'a [Table],
 }
 
 impl fmt::Display for Report<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { cores, cpu, system, rustc, redis, date } = &self.machine;
+        let Machine { cores, cpu, system, rustc, redis, date, .. } = &self.machine;
         let command = page::command("make bench", "throughput");
         writeln!(f, "{date}, `{command}`; {cores} cores {cpu}, {system}; {rustc}; {redis}.")?;
         let Pace { warm_up, rounds, round } = &self.pace;
-        writeln!(f, "{rounds} rounds of {round:?} each in turns, after a warm-up of {warm_up:?}.\n")?;
-        write_speed(f, self.all)?;
-        writeln!(f)?;
-        write_cost(f, self.all)
+        writeln!(f, "{rounds} rounds of {round:?} each in turns, after a warm-up of {warm_up:?}.")?;
+        self.tables.iter().try_for_each(|table| write_table(f, table))
     }
 }
 
-fn write_speed(f: &mut fmt::Formatter<'_>, all: &[Measured]) -> fmt::Result {
+fn write_table(f: &mut fmt::Formatter<'_>, table: &Table) -> fmt::Result {
+    writeln!(f, "\n### {}\n", capitalised(table.name))?;
     writeln!(
         f,
-        "| case | at once | ceiling, calls/s | gateway, calls/s | ratio | ceiling p50 / p99 | gateway p50 / p99 |"
+        "| who | per second | of at once | p50 / p99, us | calls per script | CPU per call, us: server | below | caller | books |"
     )?;
-    writeln!(f, "|---|--:|--:|--:|--:|--:|--:|")?;
-    for measured in all {
-        let Measured { case, ceiling, gateway, .. } = measured;
+    writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|---|")?;
+    for line in &table.lines {
+        let ratio = table.lines.first().map_or(f64::NAN, |at_once| line.ratio_to(at_once));
         writeln!(
             f,
-            "| {} | {} | {:.0} | {:.0} | {:.2} | {} / {} us | {} / {} us |",
-            case.name,
-            case.in_flight,
-            ceiling.median_calls_per_s(),
-            gateway.median_calls_per_s(),
-            measured.ratio(),
-            ceiling.latency_us(0.5),
-            ceiling.latency_us(0.99),
-            gateway.latency_us(0.5),
-            gateway.latency_us(0.99),
+            "| {} | {:.0} | {ratio:.2} | {} / {} | {} | {} | {} | {} | {} |",
+            line.contender.name,
+            line.median_per_s(),
+            line.latency_us(0.5),
+            line.latency_us(0.99),
+            number(line.calls_per_script()),
+            number(line.cpu_us(|cpu| cpu.server)),
+            number(line.cpu_us(|cpu| cpu.below)),
+            number(line.cpu_us(|cpu| cpu.caller)),
+            verdict(line),
         )?;
     }
     Ok(())
 }
 
-fn write_cost(f: &mut fmt::Formatter<'_>, all: &[Measured]) -> fmt::Result {
-    writeln!(f, "| case | calls | calls per script | CPU per call: ceiling | gateway | Redis | books |")?;
-    writeln!(f, "|---|--:|--:|--:|--:|--:|---|")?;
-    for measured in all {
-        let calls = measured.gateway.total.calls();
-        writeln!(
-            f,
-            "| {} | {calls} | {:.1} | {} | {} | {} | {} |",
-            measured.case.name,
-            measured.calls_per_script(),
-            per_call(measured.ceiling.cpu, measured.ceiling.total.calls()),
-            per_call(measured.gateway.cpu, calls),
-            per_call(measured.redis_cpu, calls),
-            verdict(measured.books),
-        )?;
-    }
-    Ok(())
+/// What is unknown, or next to nothing, is a dash.
+fn number(value: Option<f64>) -> String {
+    value.filter(|value| *value >= 0.05).map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"))
 }
 
-fn per_call(cpu: Option<Duration>, calls: u64) -> String {
-    cpu.map_or_else(
-        || "unknown".to_owned(),
-        |cpu| format!("{:.1} us", cpu.as_secs_f64() * 1e6 / calls.max(1) as f64),
-    )
-}
-
-fn verdict(books: Books) -> String {
-    let Books { start, sold, left } = books;
-    if books.are_right() {
+fn verdict(line: &Measured) -> String {
+    let Some(books) = line.books else { return "-".to_owned() };
+    let Books { start, sold, left, negative } = books;
+    let said = if books.are_right() {
         "right".to_owned()
     } else {
-        format!("WRONG: {sold} sold + {left} left, of {start}")
+        format!("WRONG: {sold} sold + {left} left, of {start}; {negative} SKUs below zero")
+    };
+    if line.total.failed == 0 {
+        return said;
     }
+    let all = line.total.decided() + line.total.failed;
+    format!("{said}; {:.1} % failed", 100.0 * line.total.failed as f64 / all as f64)
+}
+
+fn capitalised(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

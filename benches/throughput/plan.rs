@@ -1,0 +1,144 @@
+//! What is measured: groups of contenders that take turns, each under its load. The first of a group answers at once.
+
+/// One table: its contenders take turns, round by round.
+#[derive(Debug)]
+pub(crate) struct Group {
+    pub(crate) name: &'static str,
+    pub(crate) contenders: Vec<Contender>,
+}
+
+/// One line of a table: who answers what.
+#[derive(Debug)]
+pub(crate) struct Contender {
+    pub(crate) name: &'static str,
+    pub(crate) server: Server,
+    pub(crate) load: Load,
+}
+
+/// Who answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// Ourselves, with these settings beside the defaults, in TOML.
+    Gateway(&'static str),
+    /// Another program of this bench behind the same gRPC front.
+    Rival(Rival),
+}
+
+/// What stands behind the front instead of us.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum Rival {
+    /// Nothing: it answers at once.
+    AtOnce,
+    /// Redis, by WATCH, MULTI and EXEC.
+    Optimistic,
+    /// PostgreSQL, by one statement.
+    Postgres,
+}
+
+/// What the callers ask for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Load {
+    /// Calls on their way at the same time.
+    pub(crate) in_flight: usize,
+    pub(crate) skus: usize,
+    /// Units each SKU begins with; 0: every call is refused.
+    pub(crate) units: i64,
+    pub(crate) ask: Ask,
+}
+
+/// What is asked for again and again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Ask {
+    /// A Decrement of one unit of so many SKUs.
+    Decrement { lines: usize },
+    /// A Reserve of one unit, then its Commit.
+    Pair,
+}
+
+/// As much as a count may be: nothing is refused for lack of stock.
+const PLENTY: i64 = 1_000_000_000;
+/// One thread, as the fronts have one.
+const ONE_THREAD: &str = "[grpc]\nthreads = 1\n";
+const FSYNC_ALWAYS: &str = "[grpc]\nthreads = 1\n[embedded]\nfsync = \"always\"\n";
+/// One script per call, each sent when its call comes.
+const ONE_BY_ONE: &str = "[grpc]\nthreads = 1\n[committer]\nbatch_max = 1\n";
+
+const AT_ONCE: Server = Server::Rival(Rival::AtOnce);
+const OURS: Server = Server::Gateway(ONE_THREAD);
+
+/// One unit of one SKU in each call.
+const SINGLE: Ask = Ask::Decrement { lines: 1 };
+const BUSY: Load = Load { in_flight: 64, skus: 1, units: PLENTY, ask: SINGLE };
+
+/// All groups, in the order of the page.
+pub(crate) fn groups() -> Vec<Group> {
+    let line = |name, server, load| Contender { name, server, load };
+    let over = |skus| Load { skus, ..BUSY };
+    let cart = |lines| Load { ask: Ask::Decrement { lines }, ..over(1_000) };
+    let rivals = |load| {
+        vec![
+            line("answers at once", AT_ONCE, load),
+            line("Stockgate, Decrement", OURS, load),
+            line("Stockgate, one script per call", Server::Gateway(ONE_BY_ONE), load),
+            line("Redis, WATCH and 3 retries", Server::Rival(Rival::Optimistic), load),
+            line("PostgreSQL", Server::Rival(Rival::Postgres), load),
+        ]
+    };
+    let sold_out = Load { units: 0, ..BUSY };
+    let alone = Load { in_flight: 1, ..BUSY };
+    let always = Server::Gateway(FSYNC_ALWAYS);
+    vec![
+        Group { name: HOT, contenders: rivals(BUSY) },
+        Group { name: SPREAD, contenders: rivals(over(1_000)) },
+        Group {
+            name: MANY,
+            contenders: vec![
+                line("answers at once", AT_ONCE, over(1_000)),
+                line("1,000 SKUs", OURS, over(1_000)),
+                line("100,000 SKUs", OURS, over(100_000)),
+                line("1,000,000 SKUs", OURS, over(1_000_000)),
+            ],
+        },
+        Group {
+            name: ALWAYS,
+            contenders: vec![
+                line("answers at once", AT_ONCE, BUSY),
+                line("one SKU", always, BUSY),
+                line("1,000 SKUs", always, over(1_000)),
+            ],
+        },
+        Group {
+            name: SOLD_OUT,
+            contenders: vec![line("answers at once", AT_ONCE, sold_out), line("refused", OURS, sold_out)],
+        },
+        Group {
+            name: ALONE,
+            contenders: vec![line("answers at once", AT_ONCE, alone), line("Decrement", OURS, alone)],
+        },
+        Group {
+            name: PAIRS,
+            contenders: vec![
+                line("answers at once", AT_ONCE, over(1_000)),
+                line("pairs", OURS, Load { ask: Ask::Pair, ..over(1_000) }),
+            ],
+        },
+        Group {
+            name: CARTS,
+            contenders: vec![
+                line("answers at once", AT_ONCE, cart(1)),
+                line("1 line", OURS, cart(1)),
+                line("5 lines", OURS, cart(5)),
+                line("20 lines", OURS, cart(20)),
+            ],
+        },
+    ]
+}
+
+pub(crate) const HOT: &str = "one SKU";
+pub(crate) const SPREAD: &str = "1,000 SKUs";
+pub(crate) const MANY: &str = "more and more SKUs";
+pub(crate) const ALWAYS: &str = "fsync always";
+pub(crate) const SOLD_OUT: &str = "sold out";
+pub(crate) const ALONE: &str = "one call at a time";
+pub(crate) const PAIRS: &str = "Reserve and Commit";
+pub(crate) const CARTS: &str = "carts";
