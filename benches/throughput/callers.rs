@@ -102,8 +102,9 @@ impl Callers {
     /// Calls for so long; what is on its way then is still waited for, so that every sale is counted.
     pub(crate) async fn round(&mut self, length: Duration) -> Result<Tally> {
         self.rounds += 1;
-        let tally = Arc::new(Mutex::new(Tally::new()?));
         let started = Instant::now();
+        let tally = Arc::new(Mutex::new(Tally::new()?));
+        let round = Round { end: started + length, tally: Arc::clone(&tally) };
         let mut callers = JoinSet::new();
         for number in 0..self.load.in_flight {
             let caller = Caller {
@@ -113,7 +114,7 @@ impl Callers {
                 number,
                 asked: 0,
             };
-            callers.spawn(call_until(caller, self.load.ask, started + length, Arc::clone(&tally)));
+            callers.spawn(call_until(caller, self.load.ask, round.clone()));
         }
         let all_answered = async {
             while let Some(ended) = callers.join_next().await {
@@ -128,7 +129,24 @@ impl Callers {
     }
 }
 
-async fn call_until(mut caller: Caller, ask: Ask, end: Instant, tally: Arc<Mutex<Tally>>) -> Result<()> {
+/// What all callers of a round share.
+#[derive(Clone)]
+struct Round {
+    end: Instant,
+    tally: Arc<Mutex<Tally>>,
+}
+
+impl Round {
+    fn note(&self, took: Duration, answered: Result<i64, Status>) -> Result<()> {
+        let latency_us = u64::try_from(took.as_micros()).unwrap_or(LATENCY_US_MAX);
+        // One thread runs all callers: nobody ever waits for this lock.
+        let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        tally.latency_us.saturating_record(latency_us);
+        tally.note(answered)
+    }
+}
+
+async fn call_until(mut caller: Caller, ask: Ask, round: Round) -> Result<()> {
     loop {
         let asked = Instant::now();
         let answered = match ask {
@@ -136,12 +154,8 @@ async fn call_until(mut caller: Caller, ask: Ask, end: Instant, tally: Arc<Mutex
             Ask::Pair => caller.pair().await,
         };
         let now = Instant::now();
-        let latency_us = u64::try_from((now - asked).as_micros()).unwrap_or(LATENCY_US_MAX);
-        // One thread runs all callers: nobody ever waits for this lock.
-        let mut tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-        tally.latency_us.saturating_record(latency_us);
-        tally.note(answered)?;
-        if now >= end {
+        round.note(now - asked, answered)?;
+        if now >= round.end {
             return Ok(());
         }
     }
@@ -158,8 +172,7 @@ struct Caller {
 impl Caller {
     /// Sells one unit of so many neighbouring SKUs; the units sold.
     async fn decrement(&mut self, lines: usize) -> Result<i64, Status> {
-        let request =
-            DecrementRequest { idempotency_key: self.key(), lines: self.lines(lines), ..Default::default() };
+        let request = self.request(lines);
         let answer = self.client.decrement(request).await?.into_inner();
         Ok(answer.lines.iter().map(|line| line.quantity).sum())
     }
@@ -173,6 +186,10 @@ impl Caller {
         let request = CommitRequest { hold_id, idempotency_key: self.key(), ..Default::default() };
         let sold = self.client.commit(request).await?.into_inner();
         Ok(sold.lines.iter().map(|line| line.quantity).sum())
+    }
+
+    fn request(&mut self, lines: usize) -> DecrementRequest {
+        DecrementRequest { idempotency_key: self.key(), lines: self.lines(lines), ..Default::default() }
     }
 
     /// As long as a UUID, which is what checkouts send.

@@ -5,12 +5,16 @@
 //! the front of a rival. All of a group take turns round by round, so that drift of the machine hits each. Afterwards the
 //! books are checked: sold + left = start, else exit code 1.
 
+mod aims;
 mod callers;
+mod chart;
 mod contender;
 mod front;
 mod measure;
 mod memory;
+mod open_loop;
 mod plan;
+mod polling;
 mod report;
 #[path = "../rig/mod.rs"]
 mod rig;
@@ -33,11 +37,14 @@ use rig::{machine::Machine, page};
 #[global_allocator]
 static ALLOCATOR: MiMalloc = MiMalloc;
 
+/// What is measured beside the groups of the plan.
+const POLLING: &str = "polling";
+
 /// How the bench is asked for.
 #[derive(Debug, Parser)]
 #[command(about = "Measures the gateway beside a server that answers at once and beside its rivals")]
 struct Arguments {
-    /// Only the groups whose name contains this
+    /// Only the groups whose name contains this; `polling` is one too
     filter: Option<String>,
     /// Of these, only the contenders whose name contains this, and who answers at once
     #[arg(long, value_name = "NAME")]
@@ -77,9 +84,10 @@ async fn measure_all(arguments: &Arguments) -> Result<ExitCode> {
     } else {
         Pace { warm_up: Duration::from_secs(1), rounds: 5, round: Duration::from_secs(2) }
     };
+    let filter = arguments.filter.as_deref();
     let mut tables: Vec<Table> = Vec::new();
     for mut group in plan::groups() {
-        if !wanted(arguments.filter.as_deref(), group.name) {
+        if !wanted(filter, group.name) {
             continue;
         }
         let mut is_first = true;
@@ -89,15 +97,29 @@ async fn measure_all(arguments: &Arguments) -> Result<ExitCode> {
         eprintln!("measuring: {}", group.name);
         tables.push(measure::run(group, &pace).await?);
     }
-    ensure!(!tables.is_empty(), "no group has this in its name");
-    let report = Report { machine: Machine::here(), pace, tables: &tables };
+    let peak = aims::line(&tables, plan::SPREAD, plan::DECREMENT).map(Measured::median_per_s);
+    let open_loop = match peak {
+        Some(peak) => {
+            eprintln!("measuring: open loop");
+            Some(open_loop::run(peak, &pace).await?)
+        }
+        None => None,
+    };
+    let oversold = if wanted(filter, POLLING) {
+        eprintln!("measuring: {POLLING}");
+        polling::run().await?
+    } else {
+        Vec::new()
+    };
+    ensure!(!tables.is_empty() || !oversold.is_empty(), "nothing has this in its name");
+    let report = Report { machine: Machine::here(), pace, tables, open_loop, oversold };
     println!("{report}");
     if arguments.write {
         let written = page::write_between("measured", &report.to_string())?;
-        println!("written into {}", written.display());
+        let drawn = chart::draw(&report.tables)?;
+        println!("written into {} and {}", written.display(), drawn.display());
     }
-    let is_right = tables.iter().flat_map(|table| &table.lines).all(Measured::books_are_right);
-    Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.books_are_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 fn wanted(filter: Option<&str>, name: &str) -> bool {

@@ -55,13 +55,23 @@ pub(crate) enum Ask {
     Pair,
 }
 
+impl Ask {
+    /// Lines in one request.
+    pub(crate) fn lines(self) -> usize {
+        match self {
+            Self::Decrement { lines } => lines,
+            Self::Pair => 1,
+        }
+    }
+}
+
 /// As much as a count may be: nothing is refused for lack of stock.
 const PLENTY: i64 = 1_000_000_000;
 /// One thread, as the fronts have one.
-const ONE_THREAD: &str = "[grpc]\nthreads = 1\n";
+pub(crate) const ONE_THREAD: &str = "[grpc]\nthreads = 1\n";
 const FSYNC_ALWAYS: &str = "[grpc]\nthreads = 1\n[embedded]\nfsync = \"always\"\n";
 /// One script per call, each sent when its call comes.
-const ONE_BY_ONE: &str = "[grpc]\nthreads = 1\n[committer]\nbatch_max = 1\n";
+const NO_BATCHES: &str = "[grpc]\nthreads = 1\n[committer]\nbatch_max = 1\n";
 
 const AT_ONCE: Server = Server::Rival(Rival::AtOnce);
 const OURS: Server = Server::Gateway(ONE_THREAD);
@@ -77,11 +87,11 @@ pub(crate) fn groups() -> Vec<Group> {
     let cart = |lines| Load { ask: Ask::Decrement { lines }, ..over(1_000) };
     let rivals = |load| {
         vec![
-            line("answers at once", AT_ONCE, load),
-            line("Stockgate, Decrement", OURS, load),
-            line("Stockgate, one script per call", Server::Gateway(ONE_BY_ONE), load),
-            line("Redis, WATCH and 3 retries", Server::Rival(Rival::Optimistic), load),
-            line("PostgreSQL", Server::Rival(Rival::Postgres), load),
+            line(ANSWERS_AT_ONCE, AT_ONCE, load),
+            line(DECREMENT, OURS, load),
+            line(ONE_BY_ONE, Server::Gateway(NO_BATCHES), load),
+            line(OPTIMISTIC, Server::Rival(Rival::Optimistic), load),
+            line(POSTGRES, Server::Rival(Rival::Postgres), load),
         ]
     };
     let sold_out = Load { units: 0, ..BUSY };
@@ -93,46 +103,48 @@ pub(crate) fn groups() -> Vec<Group> {
         Group {
             name: MANY,
             contenders: vec![
-                line("answers at once", AT_ONCE, over(1_000)),
-                line("1,000 SKUs", OURS, over(1_000)),
-                line("100,000 SKUs", OURS, over(100_000)),
-                line("1,000,000 SKUs", OURS, over(1_000_000)),
+                line(ANSWERS_AT_ONCE, AT_ONCE, over(1_000)),
+                line(SPREAD, OURS, over(1_000)),
+                line(LARGE, OURS, over(100_000)),
+                line(HUGE, OURS, over(1_000_000)),
             ],
         },
         Group {
             name: ALWAYS,
             contenders: vec![
-                line("answers at once", AT_ONCE, BUSY),
-                line("one SKU", always, BUSY),
-                line("1,000 SKUs", always, over(1_000)),
+                line(ANSWERS_AT_ONCE, AT_ONCE, BUSY),
+                line(HOT, always, BUSY),
+                line(SPREAD, always, over(1_000)),
             ],
         },
         Group {
             name: SOLD_OUT,
-            contenders: vec![line("answers at once", AT_ONCE, sold_out), line("refused", OURS, sold_out)],
+            contenders: vec![line(ANSWERS_AT_ONCE, AT_ONCE, sold_out), line(DECREMENT, OURS, sold_out)],
         },
         Group {
             name: ALONE,
-            contenders: vec![line("answers at once", AT_ONCE, alone), line("Decrement", OURS, alone)],
+            contenders: vec![line(ANSWERS_AT_ONCE, AT_ONCE, alone), line(DECREMENT, OURS, alone)],
         },
         Group {
             name: PAIRS,
             contenders: vec![
-                line("answers at once", AT_ONCE, over(1_000)),
-                line("pairs", OURS, Load { ask: Ask::Pair, ..over(1_000) }),
+                line(ANSWERS_AT_ONCE, AT_ONCE, over(1_000)),
+                line(PAIR, OURS, Load { ask: Ask::Pair, ..over(1_000) }),
             ],
         },
         Group {
             name: CARTS,
             contenders: vec![
-                line("answers at once", AT_ONCE, cart(1)),
-                line("1 line", OURS, cart(1)),
-                line("5 lines", OURS, cart(5)),
-                line("20 lines", OURS, cart(20)),
+                line(ANSWERS_AT_ONCE, AT_ONCE, cart(1)),
+                line(CARTS_OF[0], OURS, cart(1)),
+                line(CARTS_OF[1], OURS, cart(5)),
+                line(CARTS_OF[2], OURS, cart(20)),
             ],
         },
     ]
 }
+
+// The names of groups and contenders, which the aims ask for.
 
 pub(crate) const HOT: &str = "one SKU";
 pub(crate) const SPREAD: &str = "1,000 SKUs";
@@ -142,3 +154,14 @@ pub(crate) const SOLD_OUT: &str = "sold out";
 pub(crate) const ALONE: &str = "one call at a time";
 pub(crate) const PAIRS: &str = "Reserve and Commit";
 pub(crate) const CARTS: &str = "carts";
+
+pub(crate) const ANSWERS_AT_ONCE: &str = "answers at once";
+pub(crate) const DECREMENT: &str = "Decrement";
+pub(crate) const STREAM: &str = "Transact";
+pub(crate) const ONE_BY_ONE: &str = "one script per call";
+pub(crate) const OPTIMISTIC: &str = "Redis, WATCH and 3 retries";
+pub(crate) const POSTGRES: &str = "PostgreSQL";
+pub(crate) const LARGE: &str = "100,000 SKUs";
+pub(crate) const HUGE: &str = "1,000,000 SKUs";
+pub(crate) const PAIR: &str = "pairs";
+pub(crate) const CARTS_OF: [&str; 3] = ["1 line", "5 lines", "20 lines"];

@@ -26,7 +26,7 @@ use tonic::{
 
 use crate::plan::Rival;
 
-pub(crate) use process::Front;
+pub(crate) use {postgres_server::version as postgres_version, process::Front};
 
 /// As the gateway serves it; see `grpc::serve` and `config.default.toml`.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);

@@ -32,8 +32,8 @@ pub(super) async fn start(socket_dir: &Path, shelves: Shelves) -> Result<Postgre
     let first = connect(socket_dir).await?;
     first.batch_execute(SCHEMA).await?;
     // Named as `shelves::sku` names them.
-    let fill =
-        "INSERT INTO stock SELECT 'SKU-' || lpad(n::text, 6, '0'), $1, 1 FROM generate_series(0, $2 - 1) n";
+    let fill = "INSERT INTO stock SELECT 'SKU-' || lpad(n::text, 6, '0'), $1::bigint, 1 \
+                FROM generate_series(0::bigint, $2::bigint - 1) AS n";
     first.execute(fill, &[&shelves.units, &i64::try_from(shelves.skus)?]).await?;
     // What the autovacuum would know a minute later.
     first.batch_execute("VACUUM ANALYZE").await?;

@@ -16,6 +16,8 @@ use tokio::{
 };
 use tokio_postgres::{Config, NoTls};
 
+use crate::rig::machine::first_line;
+
 /// Where Debian keeps what must not be on the PATH: a folder for each version.
 const DEBIAN: &str = "/usr/lib/postgresql";
 /// Who runs it when we are root, which PostgreSQL refuses to be run by: the user of Debian's package.
@@ -31,6 +33,11 @@ while read -r _; do :; done
 kill -INT "$!"
 wait "$!"
 "#;
+
+/// What the PostgreSQL that is measured says of itself.
+pub(crate) fn version() -> String {
+    first_line(&newest_bin().join("postgres").display().to_string(), "--version")
+}
 
 /// A running PostgreSQL.
 pub(super) struct PostgresServer {
