@@ -80,9 +80,9 @@ fn main() -> Result<ExitCode> {
 
 async fn measure_all(arguments: &Arguments) -> Result<ExitCode> {
     let pace = if arguments.quick {
-        Pace { warm_up: Duration::from_millis(300), rounds: 2, round: Duration::from_millis(800) }
+        Pace { warm_up: Duration::from_millis(300), rounds: 2, round: Duration::from_millis(700) }
     } else {
-        Pace { warm_up: Duration::from_secs(1), rounds: 5, round: Duration::from_secs(2) }
+        Pace { warm_up: Duration::from_secs(1), rounds: 5, round: Duration::from_millis(2_500) }
     };
     let filter = arguments.filter.as_deref();
     let mut tables: Vec<Table> = Vec::new();

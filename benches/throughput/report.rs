@@ -29,7 +29,11 @@ impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let Machine { cores, cpu, system, rustc, redis, date, .. } = &self.machine;
         let command = page::command("make bench", "throughput");
-        writeln!(f, "{date}, `{command}`; {cores} cores {cpu}, {system}; {rustc}; {redis}; {}.", postgres_version())?;
+        writeln!(
+            f,
+            "{date}, `{command}`; {cores} cores {cpu}, {system}; {rustc}; {redis}; {}.",
+            postgres_version()
+        )?;
         let Pace { warm_up, rounds, round } = &self.pace;
         writeln!(f, "{rounds} rounds of {round:?} each in turns, after a warm-up of {warm_up:?}.")?;
         write_aims(f, &aims(&self.tables, self.open_loop.as_ref()))?;
@@ -49,6 +53,9 @@ impl Report {
 }
 
 fn write_aims(f: &mut fmt::Formatter<'_>, aims: &[Aim]) -> fmt::Result {
+    if aims.is_empty() {
+        return Ok(());
+    }
     writeln!(f, "\n### Aims\n\n| what | aim | measured | met |\n|---|---|---|---|")?;
     aims.iter().try_for_each(|Aim { what, aim, measured, is_met }| {
         writeln!(f, "| {what} | {aim} | {measured} | {} |", if *is_met { "yes" } else { "**no**" })
