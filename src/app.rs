@@ -326,6 +326,7 @@ fn grpc_settings(config: &Config, channels: Vec<ChannelInfo>) -> GrpcSettings {
         message_bytes_max: config.grpc.message_bytes_max,
         concurrent_streams_max: config.grpc.concurrent_streams_max,
         watches_max: config.grpc.watches_max,
+        transact_in_flight_max: config.grpc.transact_in_flight_max,
         default_deadline: config.grpc.default_deadline,
         drain_timeout: config.grpc.drain_timeout,
         limits: ContractLimits { ttl_default: config.holds.ttl_default, ttl_max: config.holds.ttl_max },

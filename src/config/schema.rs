@@ -35,6 +35,7 @@ pub(super) const SETTINGS: &[(&str, Shape)] = &[
     ("grpc.message_bytes_max", Integer(1024, 67_108_864)),
     ("grpc.concurrent_streams_max", Integer(1, 65_536)),
     ("grpc.watches_max", Integer(0, 65_536)),
+    ("grpc.transact_in_flight_max", Integer(1, 65_536)),
     ("grpc.default_deadline", Span("1ms", "10m")),
     ("grpc.drain_timeout", Span("0s", "10m")),
     ("http.listen", Address),

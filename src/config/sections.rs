@@ -75,6 +75,8 @@ pub struct Grpc {
     pub concurrent_streams_max: u32,
     /// `WatchStock` streams at the same time.
     pub watches_max: usize,
+    /// Operations of one `Transact` stream under way at the same time.
+    pub transact_in_flight_max: usize,
     /// The deadline of a call whose caller sets none.
     #[serde(with = "humantime_serde")]
     pub default_deadline: Duration,

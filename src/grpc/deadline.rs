@@ -179,6 +179,7 @@ mod tests {
     const DECREMENT: &str = "/stockgate.v1.StockService/Decrement";
     const GET_STOCK: &str = "/stockgate.v1.StockService/GetStock";
     const WATCH: &str = "/stockgate.v1.StockService/WatchStock";
+    const TRANSACT: &str = "/stockgate.v1.StockService/Transact";
 
     fn request(path: &str, timeout: Option<&str>) -> Request<()> {
         let mut builder = Request::builder().uri(path);
@@ -209,6 +210,7 @@ mod tests {
             (DECREMENT, None, late, "OUTCOME_UNKNOWN"),
             (GET_STOCK, None, late, "DEADLINE_EXPIRED"),
             (WATCH, Some("4m"), late, "DEADLINE_EXPIRED"),
+            (TRANSACT, Some("4m"), late, "OUTCOME_UNKNOWN"),
             (DECREMENT, Some("0m"), late, "DEADLINE_EXPIRED"),
             (DECREMENT, Some(""), bad, "MALFORMED_REQUEST"),
             (DECREMENT, Some("m"), bad, "MALFORMED_REQUEST"),
@@ -241,6 +243,8 @@ mod tests {
         assert!(is_about(seen(DECREMENT, Some("2H")).await, 7_200));
         assert!(is_about(seen(WATCH, Some("10S")).await, 10));
         assert_eq!(seen(WATCH, None).await, None);
+        assert!(is_about(seen(TRANSACT, Some("10S")).await, 10));
+        assert_eq!(seen(TRANSACT, None).await, None);
         assert_eq!(seen("/grpc.health.v1.Health/Check", None).await, None);
     }
 }

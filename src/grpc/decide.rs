@@ -51,7 +51,8 @@ impl Decider {
         Ok(decided?)
     }
 
-    fn count(&self, rpc: Rpc, decided: &Result<Answer, StoreError>) {
+    /// Counts what became of a mutation.
+    pub(super) fn count(&self, rpc: Rpc, decided: &Result<Answer, StoreError>) {
         let outcome = match decided {
             Ok(Answer { result: Ok(_), .. }) => 0,
             Ok(Answer { result: Err(_), .. }) => 1,

@@ -20,6 +20,18 @@ pub enum Shape {
     ClientStream,
     /// One request, many responses.
     ServerStream,
+    /// Many requests, many responses.
+    TwoWay,
+}
+
+impl Shape {
+    /// Whether many responses come, so that a status may come after some of them, in trailers.
+    pub fn answers_often(self) -> bool {
+        match self {
+            Self::Unary | Self::ClientStream => false,
+            Self::ServerStream | Self::TwoWay => true,
+        }
+    }
 }
 
 const fn writes(path: &'static str) -> Method {
@@ -31,7 +43,7 @@ const fn reads(path: &'static str) -> Method {
 }
 
 /// Every rpc, the busiest first: the search ends at the first hit.
-pub const METHODS: [Method; 26] = [
+pub const METHODS: [Method; 27] = [
     writes("/stockgate.v1.StockService/Decrement"),
     writes("/stockgate.v1.StockService/Reserve"),
     writes("/stockgate.v1.StockService/Commit"),
@@ -44,6 +56,7 @@ pub const METHODS: [Method; 26] = [
     // Burns the key that was never used.
     writes("/stockgate.v1.StockService/ResolveKey"),
     Method { path: "/stockgate.v1.StockService/WatchStock", shape: Shape::ServerStream, writes: false },
+    Method { path: "/stockgate.v1.StockService/Transact", shape: Shape::TwoWay, writes: true },
     writes("/stockgate.v1.InventoryService/SetStock"),
     writes("/stockgate.v1.InventoryService/AdjustStock"),
     Method { path: "/stockgate.v1.InventoryService/ImportStock", shape: Shape::ClientStream, writes: true },
@@ -108,7 +121,7 @@ mod tests {
             (false, false) => Shape::Unary,
             (true, false) => Shape::ClientStream,
             (false, true) => Shape::ServerStream,
-            (true, true) => panic!("{} needs a shape of its own", method.name()),
+            (true, true) => Shape::TwoWay,
         }
     }
 }

@@ -14,6 +14,7 @@ mod decide;
 mod inventory;
 mod stock;
 mod token;
+mod transact;
 mod watch;
 
 use std::{sync::Arc, time::Duration};
@@ -42,11 +43,17 @@ use channel::ChannelServer;
 use decide::Decider;
 use inventory::InventoryServer;
 use stock::StockServer;
+use transact::Transacts;
 use watch::Watches;
 
 /// Finds dead peers: the pair juspay's production write-up settles on.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
+
+/// What a caller may send ahead on one stream, and on all of a connection: a Transact stream that is not read because its
+/// caller does not read must not hold up the other calls beside it.
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// After our last call has its answer: long enough for it to reach the socket, and for a call that crossed our goodbye.
 const DRAIN_LULL: Duration = Duration::from_millis(200);
@@ -60,6 +67,8 @@ pub struct GrpcSettings {
     pub concurrent_streams_max: u32,
     /// Watches at the same time.
     pub watches_max: usize,
+    /// Operations of one Transact stream under way at the same time.
+    pub transact_in_flight_max: usize,
     /// The deadline of a call whose caller sets none.
     pub default_deadline: Duration,
     /// How long calls may take to finish at shutdown.
@@ -121,7 +130,14 @@ pub async fn serve(
     };
     let decider = Decider::new(store.clone());
     let bytes_max = settings.message_bytes_max;
-    let stock = StockServer { decider: decider.clone(), limits: settings.limits, watches };
+    let transacts = Transacts {
+        decider: decider.clone(),
+        limits: settings.limits,
+        in_flight_max: settings.transact_in_flight_max,
+        patience: settings.default_deadline,
+        stop: stop.clone(),
+    };
+    let stock = StockServer { decider: decider.clone(), limits: settings.limits, watches, transacts };
     let channel = ChannelServer { store, channels: settings.channels };
     let reflection = || {
         let descriptors = [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET];
@@ -135,6 +151,8 @@ pub async fn serve(
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(Some(settings.concurrent_streams_max))
+        .initial_stream_window_size(STREAM_WINDOW_BYTES)
+        .initial_connection_window_size(CONNECTION_WINDOW_BYTES)
         .layer(observe::ObserveLayer::new(calls.clone()))
         .layer(size::SizeLayer::new(bytes_max))
         .layer(deadline::DeadlineLayer::new(settings.default_deadline))

@@ -21,7 +21,7 @@ use tower::{Layer, Service};
 
 use crate::telemetry::{GRPC_HANDLED, GRPC_HANDLING_SECONDS};
 
-use super::method::{METHODS, Method, Shape};
+use super::method::{METHODS, Method};
 
 /// The codes in the order of their numbers, spelled as existing gRPC dashboards spell them.
 const CODES: [&str; 17] = [
@@ -162,7 +162,7 @@ where
         };
         match code_of(response.headers()) {
             Some(code) => call.code = code,
-            None if METHODS[call.method].shape == Shape::ServerStream => {
+            None if METHODS[call.method].shape.answers_often() => {
                 return Poll::Ready(Ok(response.map(|inner| Body::new(ObserveBody { inner, call }))));
             }
             // The only message of a good answer is encoded already in all but bytes.

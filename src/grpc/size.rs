@@ -15,10 +15,7 @@ use pin_project_lite::pin_project;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
-use super::{
-    convert::message_too_large,
-    method::{Method, Shape},
-};
+use super::{convert::message_too_large, method::Method};
 
 /// Mends the status of over-large messages.
 #[derive(Debug, Clone, Copy)]
@@ -63,7 +60,7 @@ where
     fn call(&mut self, request: Request<B>) -> Self::Future {
         let method = Method::find(request.uri().path());
         // A single response ends in its headers or in OK: only streams can fail later, in their trailers.
-        let is_stream = method.is_some_and(|known| known.shape == Shape::ServerStream);
+        let is_stream = method.is_some_and(|known| known.shape.answers_often());
         SizeFuture { inner: self.inner.call(request), message_bytes_max: self.message_bytes_max, is_stream }
     }
 }

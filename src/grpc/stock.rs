@@ -1,6 +1,6 @@
 //! StockService: sells and holds stock.
 
-use tonic::{Request, Response, Status};
+use tonic::{Request, Response, Status, Streaming};
 
 use crate::{
     domain::{Refusal, Sku},
@@ -11,6 +11,7 @@ use crate::{
 use super::{
     convert::{self, ContractLimits, Problem},
     decide::{Decider, caller, with_deadline},
+    transact::{TransactStream, Transacts},
     watch::{WatchStream, Watches},
 };
 
@@ -19,6 +20,7 @@ pub(super) struct StockServer {
     pub(super) decider: Decider,
     pub(super) limits: ContractLimits,
     pub(super) watches: Watches,
+    pub(super) transacts: Transacts,
 }
 
 #[tonic::async_trait]
@@ -147,6 +149,16 @@ impl StockService for StockServer {
         let store = &self.decider.store;
         let resolved = store.resolve_key(&caller(), &sku, &key, deadline.map(|deadline| deadline.0)).await;
         Ok(Response::new(resolved_response(resolved.map_err(Problem::from)?)))
+    }
+
+    type TransactStream = TransactStream;
+
+    async fn transact(
+        &self,
+        request: Request<Streaming<proto::TransactRequest>>,
+    ) -> Result<Response<TransactStream>, Status> {
+        let (requests, deadline) = with_deadline(request);
+        Ok(Response::new(self.transacts.start(requests, deadline)))
     }
 }
 

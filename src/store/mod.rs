@@ -21,6 +21,7 @@ mod keys;
 mod levels;
 mod link;
 mod meta;
+mod pending;
 mod poison;
 mod propagation;
 mod reader;
@@ -65,6 +66,7 @@ pub use holds::Swept;
 pub use levels::{StoredLevel, WalkPosition};
 pub use link::LinkSettings;
 pub use meta::PrepareError;
+pub use pending::Pending;
 pub use propagation::{Claim, Claimed, EventReader, SettleOutcome, Settled, Settlement, Shown, Told};
 pub use seed::{Seeding, SeedingCause};
 pub use settings::{Clock, StoreSettings};
@@ -115,13 +117,18 @@ impl Store {
 
     /// Asks for a mutation. Past `deadline` the outcome is unknown: repeat with the same key.
     pub async fn mutate(&self, mutation: &Mutation, deadline: Option<Instant>) -> Result<Answer, StoreError> {
-        let foreign = mutation.hold().is_some_and(|hold| !hold.fits(self.partitions()));
-        if foreign {
-            return Ok(Answer { result: Err(Refusal::UnknownHold), replayed: false });
+        if let Some(answer) = self.foreign(mutation) {
+            return Ok(answer);
         }
         let operation = encode::mutation(mutation, self.partitions());
         let text = self.execute(operation, deadline).await?;
         decode::mutation(&text, mutation)
+    }
+
+    /// The answer to a request for a hold that no gateway of this store can have made.
+    fn foreign(&self, mutation: &Mutation) -> Option<Answer> {
+        let is_foreign = mutation.hold().is_some_and(|hold| !hold.fits(self.partitions()));
+        is_foreign.then_some(Answer { result: Err(Refusal::UnknownHold), replayed: false })
     }
 
     /// Says what a key was answered; burns it when it was never used.
@@ -136,13 +143,22 @@ impl Store {
         decode::resolved(&self.execute(operation, deadline).await?)
     }
 
-    /// Sends one operation with whatever else is waiting; refused at once when the queue is full.
-    async fn execute(&self, operation: Operation, deadline: Option<Instant>) -> Result<String, StoreError> {
+    /// Queues one operation to be sent with whatever else is waiting; refused at once when the queue is full.
+    fn enqueue(
+        &self,
+        operation: Operation,
+    ) -> Result<oneshot::Receiver<Result<String, StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
         self.inner.queue.try_send(Call { operation, reply, rounds: 0 }).map_err(|error| match error {
             TrySendError::Full(_) => StoreError::Overloaded { queued: self.inner.settings.queue_max },
             TrySendError::Closed(_) => StoreError::Draining,
         })?;
+        Ok(answer)
+    }
+
+    /// Sends one operation and waits for its answer.
+    async fn execute(&self, operation: Operation, deadline: Option<Instant>) -> Result<String, StoreError> {
+        let answer = self.enqueue(operation)?;
         let started = Instant::now();
         let answered = match deadline {
             Some(deadline) => timeout_at(deadline, answer).await.map_err(|_| StoreError::NoAnswer {

@@ -143,7 +143,7 @@ async fn a_call_to_a_redis_that_hangs_ends_in_time_and_its_repeat_answers_once()
 }
 
 /// Two answers of the same connection are in the order of their calls, so the calls sent before are on their way.
-async fn has_arrived(gateway: &Gateway) {
+pub(crate) async fn has_arrived(gateway: &Gateway) {
     for _ in 0..2 {
         health_of(gateway, "").await.unwrap();
     }

@@ -9,8 +9,13 @@ use std::{
 };
 
 use bytes::Bytes;
-use prost::encoding::{encode_varint, encoded_len_varint};
+use prost::{
+    Message as _,
+    encoding::{encode_varint, encoded_len_varint},
+};
 use tonic::Code;
+
+use crate::proto;
 
 /// Bytes of details at most: in base64 and beside the message they must fit the 8 KiB of metadata that common clients
 /// accept, else the caller sees a broken call instead of the reason.
@@ -70,6 +75,12 @@ impl Details {
         encode_varint(any_len as u64, &mut self.0);
         text(&mut self.0, 1, type_url);
         field(&mut self.0, 2, value);
+    }
+
+    /// The details one by one, for an answer inside a message.
+    pub(super) fn messages(&self) -> Vec<prost_types::Any> {
+        // What is kept here is that field of a status, written by this file.
+        proto::Problem::decode(self.0.as_slice()).expect("details are well-formed").details
     }
 
     /// The whole `google.rpc.Status`, as it goes into `grpc-status-details-bin`.

@@ -18,6 +18,7 @@ mod sales;
 mod status;
 mod stock;
 mod time;
+mod transact;
 mod ttl;
 mod violations;
 
@@ -43,8 +44,10 @@ pub use replies::{
 };
 pub use sales::{decrement, reserve, restock};
 pub use status::{
-    deadline_expired, message_too_large, outcome_unknown, refusal_reason, too_many_watches, unknown_channel,
+    deadline_expired, message_too_large, outcome_unknown, refusal_reason, stream_expired, too_many_watches,
+    unknown_channel,
 };
 pub use stock::{stock, stock_after};
 pub use time::timestamp;
+pub use transact::{Respond, operation, transact_response};
 pub use ttl::ContractLimits;

@@ -264,6 +264,13 @@ pub fn deadline_expired() -> Problem {
     Problem::new(Code::DeadlineExceeded, "DEADLINE_EXPIRED", message)
 }
 
+/// The deadline of a stream of operations passed; what it had read is answered.
+pub fn stream_expired() -> Problem {
+    let message = "the deadline of the stream passed; what has no answer was not carried out: repeat it on a new stream"
+        .to_owned();
+    Problem::new(Code::DeadlineExceeded, "DEADLINE_EXPIRED", message)
+}
+
 /// A channel that is not configured here; the message says which ones are.
 pub fn unknown_channel<'a>(
     asked: &ChannelId,

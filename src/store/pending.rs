@@ -1,0 +1,65 @@
+//! Mutations under way, for callers that have many of them: no timer of its own for each, and a queue that is not filled up.
+
+use std::{
+    pin::Pin,
+    task::{Context, Poll, ready},
+};
+
+use tokio::sync::oneshot;
+
+use crate::domain::{Answer, Mutation};
+
+use super::{Store, StoreError, decode, encode};
+
+/// This part of the queue is left to callers that are refused when it is full.
+const KEPT_FREE: usize = 4;
+
+/// A mutation under way. Dropped, it is given up: not sent if it was not yet, else its outcome is unknown.
+pub struct Pending {
+    mutation: Mutation,
+    answer: Coming,
+}
+
+enum Coming {
+    Known(Option<Answer>),
+    Queued(oneshot::Receiver<Result<String, StoreError>>),
+}
+
+impl Store {
+    /// Asks for a mutation and does not wait for it. Mutations go to Redis in the order of these calls, save those that
+    /// must go again or meet a broken connection.
+    pub fn begin(&self, mutation: Mutation) -> Result<Pending, StoreError> {
+        let answer = match self.foreign(&mutation) {
+            Some(answer) => Coming::Known(Some(answer)),
+            None => Coming::Queued(self.enqueue(encode::mutation(&mutation, self.partitions()))?),
+        };
+        Ok(Pending { mutation, answer })
+    }
+
+    /// Whether the queue has room for those who can wait: a quarter of it is left to those who cannot.
+    pub fn has_room(&self) -> bool {
+        self.inner.queue.capacity() > self.inner.settings.queue_max / KEPT_FREE
+    }
+
+    /// How many operations may wait for the next script.
+    pub fn queue_max(&self) -> usize {
+        self.inner.settings.queue_max
+    }
+}
+
+impl Future for Pending {
+    type Output = Result<Answer, StoreError>;
+
+    fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
+        let this = &mut *self;
+        match &mut this.answer {
+            Coming::Known(answer) => {
+                Poll::Ready(Ok(answer.take().expect("a future is not polled after it was ready")))
+            }
+            Coming::Queued(queued) => {
+                let text = ready!(Pin::new(queued).poll(cx)).unwrap_or(Err(StoreError::Draining));
+                Poll::Ready(text.and_then(|text| decode::mutation(&text, &this.mutation)))
+            }
+        }
+    }
+}
