@@ -1,5 +1,7 @@
 //! A closed loop: so many callers, each sends its next request when the last one is answered.
 
+mod stream;
+
 use std::{
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
@@ -17,7 +19,7 @@ use tonic::{
 };
 
 use crate::{
-    plan::{Ask, Load},
+    plan::{Ask, Call, Load},
     shelves::sku,
 };
 
@@ -106,15 +108,18 @@ impl Callers {
         let tally = Arc::new(Mutex::new(Tally::new()?));
         let round = Round { end: started + length, tally: Arc::clone(&tally) };
         let mut callers = JoinSet::new();
-        for number in 0..self.load.in_flight {
-            let caller = Caller {
-                client: self.clients[number % CONNECTIONS].clone(),
-                skus: self.load.skus,
-                round: self.rounds,
-                number,
-                asked: 0,
-            };
-            callers.spawn(call_until(caller, self.load.ask, round.clone()));
+        match self.load.ask {
+            Ask::Call(call) => {
+                for number in 0..self.load.in_flight {
+                    callers.spawn(call_until(self.caller(number), call, round.clone()));
+                }
+            }
+            Ask::Stream => {
+                for number in 0..CONNECTIONS {
+                    let places = self.load.in_flight / CONNECTIONS;
+                    callers.spawn(stream::call_until(self.caller(number), places, round.clone()));
+                }
+            }
         }
         let all_answered = async {
             while let Some(ended) = callers.join_next().await {
@@ -126,6 +131,16 @@ impl Callers {
         let elapsed = started.elapsed();
         let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
         Ok(Tally { elapsed, ..tally.clone() })
+    }
+
+    fn caller(&self, number: usize) -> Caller {
+        Caller {
+            client: self.clients[number % CONNECTIONS].clone(),
+            skus: self.load.skus,
+            round: self.rounds,
+            number,
+            asked: 0,
+        }
     }
 }
 
@@ -146,12 +161,12 @@ impl Round {
     }
 }
 
-async fn call_until(mut caller: Caller, ask: Ask, round: Round) -> Result<()> {
+async fn call_until(mut caller: Caller, call: Call, round: Round) -> Result<()> {
     loop {
         let asked = Instant::now();
-        let answered = match ask {
-            Ask::Decrement { lines } => caller.decrement(lines).await,
-            Ask::Pair => caller.pair().await,
+        let answered = match call {
+            Call::Decrement { lines } => caller.decrement(lines).await,
+            Call::Pair => caller.pair().await,
         };
         let now = Instant::now();
         round.note(now - asked, answered)?;

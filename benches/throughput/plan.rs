@@ -49,6 +49,15 @@ pub(crate) struct Load {
 /// What is asked for again and again.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Ask {
+    /// By calls of their own.
+    Call(Call),
+    /// By Decrements of one unit over Transact: a stream on each connection.
+    Stream,
+}
+
+/// What a caller does, and does again.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Call {
     /// A Decrement of one unit of so many SKUs.
     Decrement { lines: usize },
     /// A Reserve of one unit, then its Commit.
@@ -59,8 +68,8 @@ impl Ask {
     /// Lines in one request.
     pub(crate) fn lines(self) -> usize {
         match self {
-            Self::Decrement { lines } => lines,
-            Self::Pair => 1,
+            Self::Call(Call::Decrement { lines }) => lines,
+            Self::Call(Call::Pair) | Self::Stream => 1,
         }
     }
 }
@@ -77,18 +86,19 @@ const AT_ONCE: Server = Server::Rival(Rival::AtOnce);
 const OURS: Server = Server::Gateway(ONE_THREAD);
 
 /// One unit of one SKU in each call.
-const SINGLE: Ask = Ask::Decrement { lines: 1 };
+pub(crate) const SINGLE: Ask = Ask::Call(Call::Decrement { lines: 1 });
 const BUSY: Load = Load { in_flight: 64, skus: 1, units: PLENTY, ask: SINGLE };
 
 /// All groups, in the order of the page.
 pub(crate) fn groups() -> Vec<Group> {
     let line = |name, server, load| Contender { name, server, load };
     let over = |skus| Load { skus, ..BUSY };
-    let cart = |lines| Load { ask: Ask::Decrement { lines }, ..over(1_000) };
+    let cart = |lines| Load { ask: Ask::Call(Call::Decrement { lines }), ..over(1_000) };
     let rivals = |load| {
         vec![
             line(ANSWERS_AT_ONCE, AT_ONCE, load),
             line(DECREMENT, OURS, load),
+            line(STREAM, OURS, Load { ask: Ask::Stream, ..load }),
             line(ONE_BY_ONE, Server::Gateway(NO_BATCHES), load),
             line(OPTIMISTIC, Server::Rival(Rival::Optimistic), load),
             line(POSTGRES, Server::Rival(Rival::Postgres), load),
@@ -129,7 +139,7 @@ pub(crate) fn groups() -> Vec<Group> {
             name: PAIRS,
             contenders: vec![
                 line(ANSWERS_AT_ONCE, AT_ONCE, over(1_000)),
-                line(PAIR, OURS, Load { ask: Ask::Pair, ..over(1_000) }),
+                line(PAIR, OURS, Load { ask: Ask::Call(Call::Pair), ..over(1_000) }),
             ],
         },
         Group {

@@ -18,7 +18,7 @@ use tokio::{
 use tonic::{Code, transport::Endpoint};
 
 use crate::{
-    plan::{self, Ask, Load},
+    plan::{self, Load},
     rig::gateway::Gateway,
     shelves::{self, Books, sku},
 };
@@ -63,7 +63,7 @@ pub(crate) async fn run() -> Result<Vec<Oversold>> {
         let units = (orders_per_window * WINDOWS_IN_STOCK).round() as i64;
         let orders = orders(orders_per_window);
         let gateway = Gateway::start(plan::ONE_THREAD).await?;
-        let load = Load { in_flight: SHOPS, skus: SKUS, units, ask: Ask::Decrement { lines: 1 } };
+        let load = Load { in_flight: SHOPS, skus: SKUS, units, ask: plan::SINGLE };
         shelves::fill(&gateway.url, load).await?;
         let by_polling = poll(&gateway, &orders, units).await?;
         let sold = ask(&gateway, &orders).await?;
