@@ -15,6 +15,8 @@ use crate::{
 
 /// Of the peak: what a service is run at that must keep its deadlines.
 const SHARE_OF_PEAK: f64 = 0.7;
+/// Than a round of the closed loop: a p99 is made of few calls.
+const LONGER: u32 = 2;
 /// Filling and checking the books come on top of the load itself.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -56,7 +58,7 @@ pub(crate) async fn run(peak_per_s: f64, pace: &Pace) -> Result<OpenLoop> {
     round(&gateway.url, rate, pace.warm_up).await?;
     let mut rounds = Vec::new();
     for _ in 0..pace.rounds {
-        rounds.push(round(&gateway.url, rate, pace.round).await?);
+        rounds.push(round(&gateway.url, rate, pace.round * LONGER).await?);
     }
     gateway.stop().await?;
     let middle = |of: fn(&Said) -> f64| median(rounds.iter().map(of).collect());
