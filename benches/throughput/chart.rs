@@ -63,7 +63,8 @@ fn draw_table<'a>(area: &Area<'a>, table: &Table, top: i32) -> Drawn<'a, i32> {
     for line in &table.lines {
         let per_s = line.median_per_s();
         let end = LEFT + (per_s / fastest * LONGEST) as i32;
-        let colour = if matches!(line.contender.server, plan::Server::Gateway(_)) { OURS } else { OTHERS };
+        let is_ours = [plan::DECREMENT, plan::STREAM].contains(&line.contender.name);
+        let colour = if is_ours { OURS } else { OTHERS };
         area.draw(&Text::new(line.contender.name, (12, y + 3), ("sans-serif", 14).into_font().color(&INK)))?;
         area.draw(&Rectangle::new([(LEFT, y), (end, y + BAR)], colour.filled()))?;
         area.draw(&Text::new(
