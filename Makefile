@@ -39,9 +39,9 @@ lint: ## Checks form, lints, docs, the contract and the dependencies
 	node_modules/.bin/buf lint
 	$(TOOLS)/bin/cargo-deny --locked check --hide-inclusion-graph bans licenses sources
 
-bench: ## Measures calls per second beside a server that answers at once
-	@scripts/install.sh cargo cc redis-server
-	cargo bench --locked --bench throughput
+bench: ## Measures calls per second beside rivals, ten minutes, and writes docs/benchmarks.md
+	@scripts/install.sh cargo cc redis-server postgres
+	cargo bench --locked --bench throughput -- --write
 
 bench-channels: ## Measures how late channels hear of a change, with sick ones among them
 	@scripts/install.sh cargo cc redis-server

@@ -1,6 +1,6 @@
 #!/bin/sh
 # Installs the named commands by the system's package manager when they are missing; quiet and offline when
-# they are there. Never leaves a service running: the gateway starts a redis-server of its own.
+# they are there. Never leaves a service running: the gateway starts a redis-server of its own, and the bench a postgres.
 #
 #   scripts/install.sh cargo cc redis-server
 set -eu
@@ -15,8 +15,10 @@ fail() {
     exit 1
 }
 
+# Debian keeps postgres off the PATH, in a folder of its version.
 has() {
-    command -v "$1" >/dev/null 2>&1
+    command -v "$1" >/dev/null 2>&1 && return
+    [ "$1" = postgres ] && ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1
 }
 
 manager() {
@@ -37,6 +39,9 @@ packages() {
         redis-server:dnf) if dnf -q info redis >/dev/null 2>&1; then echo redis; else echo valkey-compat-redis; fi ;;
         redis-server:pacman) echo valkey ;;
         redis-server:*) echo redis ;;
+        postgres:apt-get) echo postgresql ;;
+        postgres:dnf) echo postgresql-server ;;
+        postgres:apk | postgres:pacman) echo postgresql ;;
         cc:apt-get) echo gcc libc6-dev ;;
         cc:brew) fail "cc is missing: run xcode-select --install" ;;
         cc:apk) echo gcc musl-dev ;;
@@ -80,8 +85,8 @@ as_root() {
     if [ -t 0 ]; then echo sudo; elif sudo -n true 2>/dev/null; then echo 'sudo -n'; else return 1; fi
 }
 
-# Debian starts a fresh redis-server on port 6379 and at every boot. Nobody asked for that one: policy-rc.d
-# keeps it from starting, unless the system has a policy of its own.
+# Debian starts a fresh redis-server on port 6379, a fresh postgres on 5432, and both at every boot. Nobody asked for those:
+# policy-rc.d keeps them from starting, unless the system has a policy of its own.
 install_apt() {
     root=$1
     shift
@@ -98,9 +103,11 @@ install_apt() {
     # shellcheck disable=SC2046 # a list of words
     $root env DEBIAN_FRONTEND=noninteractive $(install_line apt-get "$@") \
         -q -o DPkg::Lock::Timeout="$lock_wait_s" || return 1
-    case " $* " in
-        *' redis-server '*) $root update-rc.d redis-server disable >/dev/null || true ;;
-    esac
+    for service in redis-server postgresql; do
+        case " $* " in
+            *" $service "*) $root update-rc.d "$service" disable >/dev/null || true ;;
+        esac
+    done
 }
 
 install_packages() {

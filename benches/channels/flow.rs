@@ -8,7 +8,10 @@ use tokio::time::{Instant, sleep};
 
 use crate::{
     plan::Behaviour,
-    rig::{metrics::Metrics, process::cpu_time},
+    rig::{
+        metrics::Metrics,
+        process::{cpu_time, cpu_time_below},
+    },
     shop::Shop,
 };
 
@@ -111,7 +114,7 @@ impl Reading {
         Ok(Self {
             counts: Counts::read(shop).await?,
             gateway_cpu: shop.gateway.pid().and_then(cpu_time),
-            redis_cpu: shop.gateway.redis_pid().and_then(cpu_time),
+            redis_cpu: shop.gateway.pid().and_then(cpu_time_below),
             bench_cpu: cpu_time(std::process::id()),
             at: Instant::now(),
         })

@@ -5,7 +5,11 @@ use std::{collections::BTreeMap, time::Duration};
 use anyhow::Result;
 use tokio::time::{Instant, sleep};
 
-use crate::{plan::Plan, rig::process::cpu_time, shop::Shop};
+use crate::{
+    plan::Plan,
+    rig::process::{cpu_time, cpu_time_below},
+    shop::Shop,
+};
 
 /// What was just told is over by then.
 const SETTLE: Duration = Duration::from_secs(3);
@@ -20,8 +24,8 @@ pub(crate) struct Idle {
 
 pub(crate) async fn run(shop: &mut Shop, plan: &Plan) -> Result<Idle> {
     sleep(SETTLE).await;
-    let (gateway, redis) = (shop.gateway.pid(), shop.gateway.redis_pid());
-    let cpu = || (gateway.and_then(cpu_time), redis.and_then(cpu_time));
+    let gateway = shop.gateway.pid();
+    let cpu = || (gateway.and_then(cpu_time), gateway.and_then(cpu_time_below));
     let before = commands(shop).await?;
     let (gateway_before, redis_before) = cpu();
     let begun = Instant::now();

@@ -1,6 +1,6 @@
 //! Who takes part: so many channels of which the last three fall ill, so many SKUs of which a hundred are hot, and how long.
 
-use std::{net::SocketAddr, path::Path, time::Duration};
+use std::{net::SocketAddr, time::Duration};
 
 use crate::body;
 
@@ -52,8 +52,8 @@ pub(crate) fn channel(number: usize) -> String {
 
 impl Plan {
     /// The settings of the gateway, in TOML.
-    pub(crate) fn settings(&self, data_dir: &Path, receivers: &[SocketAddr]) -> String {
-        let mut toml = format!("embedded.data_dir = {:?}\n", data_dir.display().to_string());
+    pub(crate) fn settings(&self, receivers: &[SocketAddr]) -> String {
+        let mut toml = String::new();
         for line in &self.settings {
             toml.push_str(&format!("{line}\n"));
         }

@@ -3,13 +3,12 @@
 use std::time::Duration;
 
 use anyhow::{Result, bail, ensure};
-use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
+use redis::aio::MultiplexedConnection;
 use stockgate::proto::{
     BatchGetStockRequest, ImportStockRequest, ListChannelsRequest,
     channel_service_client::ChannelServiceClient, import_stock_request::Condition,
     inventory_service_client::InventoryServiceClient, stock_service_client::StockServiceClient,
 };
-use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use tonic::{
     Request,
@@ -42,24 +41,19 @@ pub(crate) struct Shop {
     pub(crate) load: Load,
     skus: Vec<String>,
     server: Channel,
-    _data: TempDir,
 }
 
 impl Shop {
     /// Starts it, fills the shelves, and returns when every channel was told about everything.
     pub(crate) async fn open(plan: &Plan, illnesses: &'static [Behaviour]) -> Result<Self> {
         let receivers = Receivers::start(plan.channels, plan.skus, illnesses).await?;
-        let data = tempfile::tempdir()?;
-        let gateway = Gateway::start(&plan.settings(data.path(), &receivers.addresses)).await?;
-        let socket = data.path().join("redis.sock");
-        let client = redis::Client::open(format!("redis+unix://{}", socket.display()))?;
-        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(CALL_TIMEOUT));
-        let redis = client.get_multiplexed_async_connection_with_config(&patient).await?;
+        let gateway = Gateway::start(&plan.settings(&receivers.addresses)).await?;
+        let redis = gateway.redis().await?;
         let server =
             Endpoint::from_shared(gateway.url.clone())?.connect_timeout(CALL_TIMEOUT).connect().await?;
         let skus = plan.sku_names();
         let load = Load::connect(&gateway.url, skus.clone()).await?;
-        let mut shop = Self { gateway, receivers, redis, load, skus, server, _data: data };
+        let mut shop = Self { gateway, receivers, redis, load, skus, server };
         shop.fill().await?;
         shop.wait_until_seeded().await?;
         let all = shop.receivers.count();

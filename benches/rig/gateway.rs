@@ -7,6 +7,7 @@ use nix::{
     sys::signal::{Signal, kill},
     unistd::Pid,
 };
+use redis::{AsyncConnectionConfig, aio::MultiplexedConnection};
 use serde::Deserialize;
 use tempfile::TempDir;
 use tokio::{
@@ -16,10 +17,11 @@ use tokio::{
     time::timeout,
 };
 
-use super::{metrics::Metrics, process};
+use super::metrics::Metrics;
 
 const START_TIMEOUT: Duration = Duration::from_secs(30);
 const STOP_TIMEOUT: Duration = Duration::from_secs(60);
+const QUESTION_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// A running gateway. Dropping it kills it, and its Redis ends with it.
 pub(crate) struct Gateway {
@@ -29,7 +31,7 @@ pub(crate) struct Gateway {
     pub(crate) url: String,
     http: SocketAddr,
     // Last, so that the folder goes after those who write into it.
-    _home: TempDir,
+    home: TempDir,
 }
 
 impl Gateway {
@@ -58,22 +60,19 @@ impl Gateway {
             .await
             .context("the gateway did not come up in time")??;
         let log = tokio::spawn(read_to_the_end(lines));
-        Ok(Self {
-            child,
-            log,
-            url: format!("http://{}", up.grpc_address),
-            http: up.http_address,
-            _home: home,
-        })
+        Ok(Self { child, log, url: format!("http://{}", up.grpc_address), http: up.http_address, home })
     }
 
     pub(crate) fn pid(&self) -> Option<u32> {
         self.child.id()
     }
 
-    /// The process of its Redis, where the system tells.
-    pub(crate) fn redis_pid(&self) -> Option<u32> {
-        process::descendant(self.pid()?, "redis-server")
+    /// A connection to its embedded Redis, for questions that may take long.
+    pub(crate) async fn redis(&self) -> Result<MultiplexedConnection> {
+        let socket = self.home.path().join("data/redis.sock");
+        let client = redis::Client::open(format!("redis+unix://{}", socket.display()))?;
+        let patient = AsyncConnectionConfig::new().set_response_timeout(Some(QUESTION_TIMEOUT));
+        Ok(client.get_multiplexed_async_connection_with_config(&patient).await?)
     }
 
     /// What it counted so far.

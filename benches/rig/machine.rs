@@ -31,7 +31,8 @@ fn cpu_model() -> Option<String> {
     Some(line.split_once(':')?.1.trim().to_owned())
 }
 
-fn first_line(program: &str, argument: &str) -> String {
+/// What a program says of itself.
+pub(crate) fn first_line(program: &str, argument: &str) -> String {
     let said = Command::new(program).arg(argument).output().map(|output| output.stdout).unwrap_or_default();
     let text = String::from_utf8_lossy(&said);
     text.lines().next().map_or_else(|| format!("{program}: unknown"), str::to_owned)

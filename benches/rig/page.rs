@@ -16,9 +16,10 @@ pub(crate) fn write_between(mark: &str, text: &str) -> Result<PathBuf> {
     Ok(page)
 }
 
-/// How this run was asked for: the recipe, or the bench with its arguments.
+/// How this run was asked for: the recipe, or the bench with its arguments. Writing the page measures nothing else.
 pub(crate) fn command(recipe: &str, bench: &str) -> String {
-    let arguments = std::env::args().skip(1).filter(|argument| argument != "--bench");
+    let arguments =
+        std::env::args().skip(1).filter(|argument| !["--bench", "--write"].contains(&argument.as_str()));
     let quoted = |argument: String| if argument.contains(' ') { format!("'{argument}'") } else { argument };
     let arguments: Vec<String> = arguments.map(quoted).collect();
     if arguments.is_empty() {

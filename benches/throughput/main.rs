@@ -1,44 +1,66 @@
-//! `make bench`: what the gateway makes of a machine, beside a tonic server that answers at once, as a ratio.
+//! `make bench`: what the gateway makes of a machine, beside a tonic server that answers at once and beside what people
+//! would use instead, as ratios.
 //!
-//! Three processes besides this one, which is the caller: the ceiling (this program again), the gateway, and the gateway's
-//! embedded Redis. Rounds against ceiling and gateway take turns, so that drift of the machine hits both. After each
-//! case the books are checked: sold + left = start, else exit code 1.
+//! This program is the caller; every contender is a process of its own: the gateway with its Redis, or this program again as
+//! the front of a rival. All of a group take turns round by round, so that drift of the machine hits each. Afterwards the
+//! books are checked: sold + left = start, else exit code 1.
 
-mod case;
-mod ceiling;
-mod load;
+mod aims;
+mod callers;
+mod chart;
+mod contender;
+mod front;
 mod measure;
+mod memory;
+mod open_loop;
+mod plan;
+mod polling;
 mod report;
 #[path = "../rig/mod.rs"]
 mod rig;
-mod stock;
+mod shelves;
 
 use std::{process::ExitCode, time::Duration};
 
-use anyhow::Result;
+use anyhow::{Result, ensure};
 use clap::Parser;
+use mimalloc::MiMalloc;
 use tokio::runtime;
 
-use case::CASES;
-use measure::{Measured, Pace};
+use front::Shelves;
+use measure::{Measured, Pace, Table};
+use plan::Rival;
 use report::Report;
 use rig::{machine::Machine, page};
 
+// As the gateway has it: caller and rivals must not differ from it in this.
+#[global_allocator]
+static ALLOCATOR: MiMalloc = MiMalloc;
+
+/// What is measured beside the groups of the plan.
+const POLLING: &str = "polling";
+
 /// How the bench is asked for.
 #[derive(Debug, Parser)]
-#[command(about = "Measures Decrement beside a server that answers at once")]
+#[command(about = "Measures the gateway beside a server that answers at once and beside its rivals")]
 struct Arguments {
-    /// Only the cases whose name contains this
+    /// Only the groups whose name contains this; `polling` is one too
     filter: Option<String>,
+    /// Of these, only the contenders whose name contains this, and who answers at once
+    #[arg(long, value_name = "NAME")]
+    only: Option<String>,
     /// Two short rounds: to try it, not to quote it
     #[arg(long)]
     quick: bool,
-    /// Put the table into docs/benchmarks.md
-    #[arg(long, conflicts_with_all = ["quick", "filter"])]
+    /// Put the tables into docs/benchmarks.md
+    #[arg(long, conflicts_with_all = ["quick", "filter", "only"])]
     write: bool,
-    /// Be the server that answers at once
-    #[arg(long, hide = true)]
-    answer_at_once: bool,
+    /// Be the front of a rival
+    #[arg(long, hide = true, requires = "shelves")]
+    front: Option<Rival>,
+    /// With so many SKUs of so many units
+    #[arg(long, hide = true, num_args = 2)]
+    shelves: Vec<i64>,
     /// Cargo says this to every benchmark
     #[arg(long = "bench", hide = true)]
     _bench: bool,
@@ -48,8 +70,9 @@ fn main() -> Result<ExitCode> {
     let arguments = Arguments::parse();
     // One thread: the caller must not take the cores of those it measures.
     let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-    if arguments.answer_at_once {
-        runtime.block_on(ceiling::serve())?;
+    if let (Some(rival), [skus, units]) = (arguments.front, arguments.shelves.as_slice()) {
+        let shelves = Shelves { skus: usize::try_from(*skus)?, units: *units };
+        runtime.block_on(front::serve(rival, shelves))?;
         return Ok(ExitCode::SUCCESS);
     }
     runtime.block_on(measure_all(&arguments))
@@ -57,24 +80,48 @@ fn main() -> Result<ExitCode> {
 
 async fn measure_all(arguments: &Arguments) -> Result<ExitCode> {
     let pace = if arguments.quick {
-        Pace { warm_up: Duration::from_millis(500), rounds: 2, round: Duration::from_secs(1) }
+        Pace { warm_up: Duration::from_millis(300), rounds: 2, round: Duration::from_millis(700) }
     } else {
-        Pace { warm_up: Duration::from_secs(2), rounds: 5, round: Duration::from_secs(3) }
+        Pace { warm_up: Duration::from_secs(1), rounds: 5, round: Duration::from_millis(2_500) }
     };
-    let filter = arguments.filter.as_deref().unwrap_or_default();
-    let mut all: Vec<Measured> = Vec::new();
-    for case in CASES.iter().filter(|case| case.name.contains(filter)) {
-        eprintln!("measuring: {}", case.name);
-        let measured = measure::run(case, &pace).await?;
-        eprintln!("{}", measured.summary());
-        all.push(measured);
+    let filter = arguments.filter.as_deref();
+    let mut tables: Vec<Table> = Vec::new();
+    for mut group in plan::groups() {
+        if !wanted(filter, group.name) {
+            continue;
+        }
+        let mut is_first = true;
+        group.contenders.retain(|contender| {
+            std::mem::take(&mut is_first) || wanted(arguments.only.as_deref(), contender.name)
+        });
+        eprintln!("measuring: {}", group.name);
+        tables.push(measure::run(group, &pace).await?);
     }
-    let report = Report { machine: Machine::here(), pace, all: &all };
+    let peak = aims::line(&tables, plan::SPREAD, plan::DECREMENT).map(Measured::median_per_s);
+    let open_loop = match peak {
+        Some(peak) => {
+            eprintln!("measuring: open loop");
+            Some(open_loop::run(peak, &pace).await?)
+        }
+        None => None,
+    };
+    let oversold = if wanted(filter, POLLING) {
+        eprintln!("measuring: {POLLING}");
+        polling::run().await?
+    } else {
+        Vec::new()
+    };
+    ensure!(!tables.is_empty() || !oversold.is_empty(), "nothing has this in its name");
+    let report = Report { machine: Machine::here(), pace, tables, open_loop, oversold };
     println!("{report}");
     if arguments.write {
         let written = page::write_between("measured", &report.to_string())?;
-        println!("written into {}", written.display());
+        let drawn = chart::draw(&report.tables)?;
+        println!("written into {} and {}", written.display(), drawn.display());
     }
-    let is_right = all.iter().all(|measured| measured.books.are_right());
-    Ok(if is_right { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(if report.books_are_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn wanted(filter: Option<&str>, name: &str) -> bool {
+    filter.is_none_or(|part| name.contains(part))
 }

@@ -1,15 +1,16 @@
-//! Measures one case: a fresh gateway and a fresh ceiling, rounds in turns, then the books.
+//! Measures one group: all its contenders start, take turns round by round, and show their books.
 
 use std::time::Duration;
 
 use anyhow::Result;
 
 use crate::{
-    case::Case,
-    ceiling::Ceiling,
-    load::{Callers, Tally},
-    rig::{gateway::Gateway, median, process::cpu_time},
-    stock::{self, Books},
+    callers::{Callers, Tally},
+    contender::{Cpu, Running},
+    memory::Memory,
+    plan::{Contender, Group},
+    rig::median,
+    shelves::Books,
 };
 
 /// How long is measured.
@@ -19,118 +20,144 @@ pub(crate) struct Pace {
     pub(crate) round: Duration,
 }
 
-/// What one server did in all rounds.
-pub(crate) struct Side {
+/// One table.
+pub(crate) struct Table {
+    pub(crate) name: &'static str,
+    /// The first is who answers at once.
+    pub(crate) lines: Vec<Measured>,
+}
+
+/// What one contender did in all rounds.
+pub(crate) struct Measured {
+    pub(crate) contender: Contender,
     /// All rounds together.
     pub(crate) total: Tally,
     /// Of each round.
-    pub(crate) calls_per_s: Vec<f64>,
-    /// CPU time of the server, where the system tells.
-    pub(crate) cpu: Option<Duration>,
-}
-
-/// One line of the table.
-pub(crate) struct Measured {
-    pub(crate) case: &'static Case,
-    pub(crate) ceiling: Side,
-    pub(crate) gateway: Side,
-    pub(crate) redis_cpu: Option<Duration>,
+    pub(crate) per_s: Vec<f64>,
+    pub(crate) cpu: Cpu,
     /// Scripts sent in all rounds.
-    pub(crate) scripts: u64,
-    pub(crate) books: Books,
+    pub(crate) scripts: Option<u64>,
+    pub(crate) books: Option<Books>,
+    pub(crate) memory: Option<Memory>,
 }
 
-/// Runs a case.
-pub(crate) async fn run(case: &'static Case, pace: &Pace) -> Result<Measured> {
-    let ceiling = Ceiling::start().await?;
-    // One thread, as the ceiling has one.
-    let settings = format!("[grpc]\nthreads = 1\n[embedded]\nfsync = \"{}\"\n", case.fsync);
-    let gateway = Gateway::start(&settings).await?;
-    stock::fill(&gateway.url, case).await?;
-    let (gateway_pid, redis_pid) = (gateway.pid(), gateway.redis_pid());
+/// A contender between its rounds.
+struct Turn {
+    running: Running,
+    callers: Callers,
+    /// With the warm-up, which the books know of too.
+    sold: i64,
+    measured: Measured,
+}
 
-    let mut at_ceiling = Callers::connect(&ceiling.url, case.in_flight, case.skus).await?;
-    let mut at_gateway = Callers::connect(&gateway.url, case.in_flight, case.skus).await?;
-    at_ceiling.round(pace.warm_up).await?;
-    let warm_up = at_gateway.round(pace.warm_up).await?;
-
-    let mut ceiling_side = Side::new()?;
-    let mut gateway_side = Side::new()?;
-    let (mut redis_cpu, mut scripts) = (Some(Duration::ZERO), 0);
+/// Runs a group.
+pub(crate) async fn run(group: Group, pace: &Pace) -> Result<Table> {
+    let mut turns = Vec::with_capacity(group.contenders.len());
+    for contender in group.contenders {
+        let running = Running::start(contender.server, contender.load).await?;
+        let mut callers = Callers::connect(running.url(), contender.load).await?;
+        let sold = callers.round(pace.warm_up).await?.sold;
+        turns.push(Turn { running, callers, sold, measured: Measured::new(contender)? });
+    }
     for _ in 0..pace.rounds {
-        ceiling_side.round(&mut at_ceiling, pace.round, ceiling.pid()).await?;
-
-        let scripts_before = scripts_sent(&gateway).await?;
-        let redis_before = redis_pid.and_then(cpu_time);
-        gateway_side.round(&mut at_gateway, pace.round, gateway_pid).await?;
-        add_cpu(&mut redis_cpu, redis_before, redis_pid);
-        scripts += scripts_sent(&gateway).await? - scripts_before;
+        for turn in &mut turns {
+            turn.take(pace.round).await?;
+        }
     }
-    let sold = warm_up.sold + gateway_side.total.sold;
-    let books = stock::count(&gateway.url, case, sold).await?;
-    drop((at_ceiling, at_gateway));
-    gateway.stop().await?;
-    Ok(Measured { case, ceiling: ceiling_side, gateway: gateway_side, redis_cpu, scripts, books })
+    let mut lines = Vec::with_capacity(turns.len());
+    for turn in turns {
+        let measured = turn.end().await?;
+        eprintln!("  {}", measured.summary());
+        lines.push(measured);
+    }
+    Ok(Table { name: group.name, lines })
 }
 
-/// How many scripts group commit has sent so far.
-async fn scripts_sent(gateway: &Gateway) -> Result<u64> {
-    // Whole numbers far below 2^53.
-    Ok(gateway.metrics().await?.sum(stockgate::telemetry::BATCHES) as u64)
-}
-
-impl Side {
-    fn new() -> Result<Self> {
-        Ok(Self { total: Tally::new()?, calls_per_s: Vec::new(), cpu: Some(Duration::ZERO) })
+impl Turn {
+    async fn take(&mut self, length: Duration) -> Result<()> {
+        let scripts_before = self.running.scripts().await?;
+        let cpu_before = self.running.cpu();
+        let tally = self.callers.round(length).await?;
+        let measured = &mut self.measured;
+        measured.cpu = measured.cpu.and(self.running.cpu().since(cpu_before));
+        let scripts = self.running.scripts().await?;
+        measured.scripts = (|| Some(measured.scripts? + scripts? - scripts_before?))();
+        measured.per_s.push(tally.decided_per_s());
+        self.sold += tally.sold;
+        measured.total.add(&tally)
     }
 
-    async fn round(&mut self, callers: &mut Callers, length: Duration, pid: Option<u32>) -> Result<()> {
-        let cpu_before = pid.and_then(cpu_time);
-        let tally = callers.round(length).await?;
-        add_cpu(&mut self.cpu, cpu_before, pid);
-        self.calls_per_s.push(tally.calls_per_s());
-        self.total.add(&tally)
-    }
-
-    /// The middle one of the rounds.
-    pub(crate) fn median_calls_per_s(&self) -> f64 {
-        median(self.calls_per_s.clone())
-    }
-
-    /// Microseconds below which this share of the calls was answered.
-    pub(crate) fn latency_us(&self, share: f64) -> u64 {
-        self.total.latency_us.value_at_quantile(share)
+    async fn end(mut self) -> Result<Measured> {
+        self.measured.books = self.running.count(self.measured.contender.load, self.sold).await?;
+        self.measured.memory = self.running.memory().await?;
+        drop(self.callers);
+        self.running.stop().await?;
+        Ok(self.measured)
     }
 }
 
 impl Measured {
-    /// Gateway over ceiling, round by round, since they took turns; the middle one.
-    pub(crate) fn ratio(&self) -> f64 {
-        let pairs = self.gateway.calls_per_s.iter().zip(&self.ceiling.calls_per_s);
-        median(pairs.map(|(gateway, ceiling)| gateway / ceiling).collect())
+    fn new(contender: Contender) -> Result<Self> {
+        let none = Some(Duration::ZERO);
+        Ok(Self {
+            contender,
+            total: Tally::new()?,
+            per_s: Vec::new(),
+            cpu: Cpu { server: none, below: none, caller: none },
+            scripts: Some(0),
+            books: None,
+            memory: None,
+        })
     }
 
-    pub(crate) fn calls_per_script(&self) -> f64 {
-        self.gateway.total.calls() as f64 / self.scripts.max(1) as f64
+    /// Requests decided per second; the middle one of the rounds.
+    pub(crate) fn median_per_s(&self) -> f64 {
+        median(self.per_s.clone())
+    }
+
+    /// Over another one, round by round, since they took turns; the middle one.
+    pub(crate) fn ratio_to(&self, other: &Self) -> f64 {
+        let pairs = self.per_s.iter().zip(&other.per_s);
+        median(pairs.map(|(one, other)| one / other).collect())
+    }
+
+    /// Microseconds below which this share of the requests was answered.
+    pub(crate) fn latency_us(&self, share: f64) -> u64 {
+        self.total.latency_us.value_at_quantile(share)
+    }
+
+    pub(crate) fn calls_per_script(&self) -> Option<f64> {
+        let scripts = self.scripts.filter(|scripts| *scripts > 0)?;
+        Some(self.total.decided() as f64 / scripts as f64)
+    }
+
+    /// Microseconds of CPU time for each request decided.
+    pub(crate) fn cpu_us(&self, of: impl Fn(&Cpu) -> Option<Duration>) -> Option<f64> {
+        let decided = self.total.decided().max(1) as f64;
+        of(&self.cpu).map(|cpu| cpu.as_secs_f64() * 1e6 / decided)
+    }
+
+    /// Whether nothing was lost; who keeps no count loses nothing.
+    pub(crate) fn books_are_right(&self) -> bool {
+        self.books.is_none_or(Books::are_right)
     }
 
     /// One line to watch while it runs.
-    pub(crate) fn summary(&self) -> String {
+    fn summary(&self) -> String {
+        let us = |of: fn(&Cpu) -> Option<Duration>| self.cpu_us(of).unwrap_or(f64::NAN);
         format!(
-            "  ceiling {:.0}/s, gateway {:.0}/s, ratio {:.2}, p50 {} us, p99 {} us, {:.1} calls per script; rounds {:.0?} / {:.0?}",
-            self.ceiling.median_calls_per_s(),
-            self.gateway.median_calls_per_s(),
-            self.ratio(),
-            self.gateway.latency_us(0.5),
-            self.gateway.latency_us(0.99),
-            self.calls_per_script(),
-            self.ceiling.calls_per_s,
-            self.gateway.calls_per_s,
+            "{}: {:.0}/s {:.0?}, p50 {} us, p99 {} us, CPU {:.1} + {:.1} + {:.1} us, {:.1} calls per script, {} failed, {:?}",
+            self.contender.name,
+            self.median_per_s(),
+            self.per_s,
+            self.latency_us(0.5),
+            self.latency_us(0.99),
+            us(|cpu| cpu.server),
+            us(|cpu| cpu.below),
+            us(|cpu| cpu.caller),
+            self.calls_per_script().unwrap_or(f64::NAN),
+            self.total.failed,
+            self.books,
         )
     }
-}
-
-fn add_cpu(sum: &mut Option<Duration>, before: Option<Duration>, pid: Option<u32>) {
-    let after = pid.and_then(cpu_time);
-    *sum = (|| Some((*sum)? + after?.saturating_sub(before?)))();
 }

@@ -1,89 +1,172 @@
-//! The table, as Markdown, so that the page in docs shows what the terminal showed.
+//! The tables, as Markdown, so that the page in docs shows what the terminal showed.
 
-use std::{fmt, time::Duration};
+use std::fmt;
 
 use crate::{
-    measure::{Measured, Pace},
+    aims::{Aim, aims},
+    front::postgres_version,
+    measure::{Measured, Pace, Table},
+    memory::Memory,
+    open_loop::OpenLoop,
+    polling::{Oversold, SHOPS, SKUS, WINDOW},
     rig::{machine::Machine, page},
-    stock::Books,
+    shelves::Books,
 };
 
+/// Below, what Redis keeps for itself would count as that of SKUs.
+const MEMORY_SKUS_MIN: usize = 100_000;
+
 /// All that was measured.
-pub(crate) struct Report<'a> {
+pub(crate) struct Report {
     pub(crate) machine: Machine,
     pub(crate) pace: Pace,
-    pub(crate) all: &'a [Measured],
+    pub(crate) tables: Vec<Table>,
+    pub(crate) open_loop: Option<OpenLoop>,
+    pub(crate) oversold: Vec<Oversold>,
 }
 
-impl fmt::Display for Report<'_> {
+impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Machine { cores, cpu, system, rustc, redis, date } = &self.machine;
+        let Machine { cores, cpu, system, rustc, redis, date, .. } = &self.machine;
         let command = page::command("make bench", "throughput");
-        writeln!(f, "{date}, `{command}`; {cores} cores {cpu}, {system}; {rustc}; {redis}.")?;
+        writeln!(
+            f,
+            "{date}, `{command}`; {cores} cores {cpu}, {system}; {rustc}; {redis}; {}.",
+            postgres_version()
+        )?;
         let Pace { warm_up, rounds, round } = &self.pace;
-        writeln!(f, "{rounds} rounds of {round:?} each in turns, after a warm-up of {warm_up:?}.\n")?;
-        write_speed(f, self.all)?;
-        writeln!(f)?;
-        write_cost(f, self.all)
+        writeln!(f, "{rounds} rounds of {round:?} each in turns, after a warm-up of {warm_up:?}.")?;
+        write_aims(f, &aims(&self.tables, self.open_loop.as_ref()))?;
+        self.tables.iter().try_for_each(|table| write_table(f, table))?;
+        self.open_loop.iter().try_for_each(|open_loop| write_open_loop(f, open_loop))?;
+        if self.oversold.is_empty() { Ok(()) } else { write_oversold(f, &self.oversold) }
     }
 }
 
-fn write_speed(f: &mut fmt::Formatter<'_>, all: &[Measured]) -> fmt::Result {
+impl Report {
+    /// Whether every run ended with right books, the polling shops apart.
+    pub(crate) fn books_are_right(&self) -> bool {
+        self.tables.iter().flat_map(|table| &table.lines).all(Measured::books_are_right)
+            && self.open_loop.iter().all(|open_loop| open_loop.books_are_right)
+            && self.oversold.iter().all(|oversold| oversold.by_asking.are_right())
+    }
+}
+
+fn write_aims(f: &mut fmt::Formatter<'_>, aims: &[Aim]) -> fmt::Result {
+    if aims.is_empty() {
+        return Ok(());
+    }
+    writeln!(f, "\n### Aims\n\n| what | aim | measured | met |\n|---|---|---|---|")?;
+    aims.iter().try_for_each(|Aim { what, aim, measured, is_met }| {
+        writeln!(f, "| {what} | {aim} | {measured} | {} |", if *is_met { "yes" } else { "**no**" })
+    })
+}
+
+fn write_table(f: &mut fmt::Formatter<'_>, table: &Table) -> fmt::Result {
+    writeln!(f, "\n### {}\n", capitalised(table.name))?;
     writeln!(
         f,
-        "| case | at once | ceiling, calls/s | gateway, calls/s | ratio | ceiling p50 / p99 | gateway p50 / p99 |"
+        "| who | per second | of at once | p50 / p99, us | calls per script | CPU per call, us: server | below | caller | books |"
     )?;
-    writeln!(f, "|---|--:|--:|--:|--:|--:|--:|")?;
-    for measured in all {
-        let Measured { case, ceiling, gateway, .. } = measured;
+    writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|---|")?;
+    for line in &table.lines {
+        let ratio = table.lines.first().map_or(f64::NAN, |at_once| line.ratio_to(at_once));
         writeln!(
             f,
-            "| {} | {} | {:.0} | {:.0} | {:.2} | {} / {} us | {} / {} us |",
-            case.name,
-            case.in_flight,
-            ceiling.median_calls_per_s(),
-            gateway.median_calls_per_s(),
-            measured.ratio(),
-            ceiling.latency_us(0.5),
-            ceiling.latency_us(0.99),
-            gateway.latency_us(0.5),
-            gateway.latency_us(0.99),
+            "| {} | {:.0} | {ratio:.2} | {} / {} | {} | {} | {} | {} | {} |",
+            line.contender.name,
+            line.median_per_s(),
+            line.latency_us(0.5),
+            line.latency_us(0.99),
+            number(line.calls_per_script()),
+            number(line.cpu_us(|cpu| cpu.server)),
+            number(line.cpu_us(|cpu| cpu.below)),
+            number(line.cpu_us(|cpu| cpu.caller)),
+            verdict(line),
         )?;
     }
-    Ok(())
-}
-
-fn write_cost(f: &mut fmt::Formatter<'_>, all: &[Measured]) -> fmt::Result {
-    writeln!(f, "| case | calls | calls per script | CPU per call: ceiling | gateway | Redis | books |")?;
-    writeln!(f, "|---|--:|--:|--:|--:|--:|---|")?;
-    for measured in all {
-        let calls = measured.gateway.total.calls();
-        writeln!(
-            f,
-            "| {} | {calls} | {:.1} | {} | {} | {} | {} |",
-            measured.case.name,
-            measured.calls_per_script(),
-            per_call(measured.ceiling.cpu, measured.ceiling.total.calls()),
-            per_call(measured.gateway.cpu, calls),
-            per_call(measured.redis_cpu, calls),
-            verdict(measured.books),
-        )?;
+    let largest = table.lines.iter().max_by_key(|line| line.contender.load.skus);
+    match largest.and_then(|line| Some((line.contender.load.skus, line.memory?))) {
+        Some((skus, memory)) if skus >= MEMORY_SKUS_MIN => write_memory(f, &memory),
+        _ => Ok(()),
     }
-    Ok(())
 }
 
-fn per_call(cpu: Option<Duration>, calls: u64) -> String {
-    cpu.map_or_else(
-        || "unknown".to_owned(),
-        |cpu| format!("{:.1} us", cpu.as_secs_f64() * 1e6 / calls.max(1) as f64),
+fn write_memory(f: &mut fmt::Formatter<'_>, memory: &Memory) -> fmt::Result {
+    let Memory { stock, records, entries, used_bytes } = memory;
+    // Nothing is refused here, so each record has its event.
+    let event_bytes = entries.bytes as f64 / records.count.max(1) as f64;
+    writeln!(
+        f,
+        "\nRedis keeps {:.0} bytes per SKU ({} SKUs), {:.0} per idempotency record ({} records) and {event_bytes:.0} per event ({} \
+         stream entries); {:.0} MB in all (`MEMORY USAGE` of the keys, `used_memory`).",
+        stock.bytes_each(),
+        stock.count,
+        records.bytes_each(),
+        records.count,
+        entries.count,
+        *used_bytes as f64 / 1e6,
     )
 }
 
-fn verdict(books: Books) -> String {
-    let Books { start, sold, left } = books;
-    if books.are_right() {
-        "right".to_owned()
-    } else {
-        format!("WRONG: {sold} sold + {left} left, of {start}")
+fn write_open_loop(f: &mut fmt::Formatter<'_>, open_loop: &OpenLoop) -> fmt::Result {
+    let OpenLoop { rate, answered_per_s, p50_us, p99_us, books_are_right } = open_loop;
+    writeln!(
+        f,
+        "\n### Open loop\n\n`stockgate load` at {rate:.0} calls/s over 1,000 SKUs, 70 % of the closed loop's peak: {answered_per_s:.0} \
+         answered per second, p50 {p50_us} us, p99 {p99_us} us from the moment a call was due; books {}.",
+        if *books_are_right { "right" } else { "WRONG" },
+    )
+}
+
+fn write_oversold(f: &mut fmt::Formatter<'_>, all: &[Oversold]) -> fmt::Result {
+    writeln!(
+        f,
+        "\n### Polling against asking\n\n{SHOPS} shops sell the same {SKUS} SKUs until they run out; a window of 15 minutes takes {WINDOW:?} \
+         here. The same orders at the same moments, both ways.\n"
+    )?;
+    writeln!(
+        f,
+        "| orders per SKU and window | orders | units there | polling: sold beyond | per SKU | asking the gateway: sold | sold beyond | books |"
+    )?;
+    writeln!(f, "|--:|--:|--:|--:|--:|--:|--:|---|")?;
+    for Oversold { orders_per_window, units, orders, by_polling, by_asking } in all {
+        writeln!(
+            f,
+            "| {orders_per_window:.1} | {orders} | {units} | {by_polling} | {:.1} | {} | {} | {} |",
+            *by_polling as f64 / SKUS as f64,
+            by_asking.sold,
+            (by_asking.sold - units).max(0),
+            said(*by_asking),
+        )?;
     }
+    Ok(())
+}
+
+/// What is unknown, or next to nothing, is a dash.
+fn number(value: Option<f64>) -> String {
+    value.filter(|value| *value >= 0.05).map_or_else(|| "-".to_owned(), |value| format!("{value:.1}"))
+}
+
+fn verdict(line: &Measured) -> String {
+    let Some(books) = line.books else { return "-".to_owned() };
+    let said = said(books);
+    if line.total.failed == 0 {
+        return said;
+    }
+    let all = line.total.decided() + line.total.failed;
+    format!("{said}; {:.1} % failed", 100.0 * line.total.failed as f64 / all as f64)
+}
+
+fn said(books: Books) -> String {
+    let Books { start, sold, left, negative } = books;
+    if books.are_right() {
+        return "right".to_owned();
+    }
+    format!("WRONG: {sold} sold + {left} left, of {start}; {negative} SKUs below zero")
+}
+
+fn capitalised(name: &str) -> String {
+    let mut letters = name.chars();
+    letters.next().map_or_else(String::new, |first| first.to_uppercase().chain(letters).collect())
 }

@@ -34,11 +34,13 @@ function writing.all(batch)
   end
   for _, slot in ipairs(batch.order) do
     local levels, records = {}, {}
-    for index, one in ipairs(slot.dirty) do
+    for index = 1, #slot.dirty do
+      local one = slot.dirty[index]
       if one.index then one.event = books.event_id(slot, one.index) end
       levels[2 * index - 1], levels[2 * index] = one.sku, level.write(one)
     end
-    for index, op in ipairs(slot.new_records) do
+    for index = 1, #slot.new_records do
+      local op = slot.new_records[index]
       records[2 * index - 1], records[2 * index] = op.field, op.fingerprint .. ' ' .. answer.text(op.given)
     end
     books.write_pairs(slot.stock, levels)

@@ -36,6 +36,11 @@ pub(super) struct GatewayArgs {
 }
 
 impl GatewayArgs {
+    /// Where it is.
+    pub(super) fn url(&self) -> &str {
+        &self.gateway
+    }
+
     /// Connects, with the usual time per call.
     pub(super) async fn connect(&self) -> Result<Gateway, CliError> {
         self.connect_for(TIMEOUT_DEFAULT).await

@@ -10,11 +10,13 @@ mod dead;
 pub mod demo;
 mod events;
 mod explain;
+mod exposure;
 mod failure;
 mod gateway;
 mod holds;
 mod key;
 mod line;
+mod load;
 mod moment;
 mod note;
 mod output;
@@ -60,6 +62,10 @@ enum Command {
     Serve(serve::Serve),
     /// Show a flash sale against four channels of its own and check every number
     Demo(demo::command::Demo),
+    /// Drive a running gateway at a set rate, measure it, and check the books; exit code 1 when they are wrong
+    Load(load::command::Load),
+    /// Say how many orders a shop that polls takes blind, and how many one that is told; no gateway needed
+    Exposure(exposure::Exposure),
     /// Look at the settings
     #[command(subcommand)]
     Config(config::ConfigCommand),
@@ -136,6 +142,8 @@ impl Cli {
             Command::Channels(command) => command.run(&self.gateway, self.output).await,
             Command::Dead(command) => command.run(&self.gateway, self.output).await,
             Command::Keys(command) => command.run(&self.gateway, self.output).await,
+            Command::Load(command) => command.run(&self.gateway, self.output).await,
+            Command::Exposure(command) => command.run(self.output),
             Command::Completions(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Config(command) => command.run(),
@@ -178,6 +186,8 @@ mod tests {
             "stockgate dead replay --dry-run",
             "stockgate dead discard --all --reason gone --actor ann",
             "stockgate keys resolve A k1",
+            "stockgate load --profile ramp --rate 500 -o json --html report.html --gateway http://shop:1 --allow-remote",
+            "stockgate exposure --orders-per-day 2000 --poll-interval 5m --lag 20ms --growth -5 -o json",
             "stockgate completions bash",
         ];
         for line in accepted {

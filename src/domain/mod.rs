@@ -2,6 +2,7 @@
 //!
 //! Values are parsed once, at the edge; whoever holds a [`Sku`] or a [`Quantity`] may trust it.
 
+mod blind_window;
 mod breaker;
 mod event;
 mod fingerprint;
@@ -16,6 +17,7 @@ mod rules;
 mod stock;
 mod text;
 
+pub use blind_window::{BlindOrders, Demand};
 pub use breaker::{BreakerState, BreakerTerms, ChannelTerms, RateTerms};
 pub use event::{Cause, Event, EventId, EventKind};
 pub use fingerprint::Fingerprint;

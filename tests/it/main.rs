@@ -27,6 +27,7 @@ mod gateway_events;
 mod gateway_frames;
 mod gateway_inventory;
 mod gateway_kill;
+mod gateway_load;
 mod gateway_own_sales;
 mod gateway_receiver;
 mod gateway_redis;

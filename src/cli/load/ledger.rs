@@ -1,0 +1,185 @@
+//! What the answers of a run add up to: the books the gateway is held against.
+
+use serde::Serialize;
+
+use super::{
+    call::{Outcome, Reply},
+    plan::Plan,
+};
+
+/// Findings that are kept as text; more are only counted.
+const FINDINGS_MAX: usize = 20;
+/// Refused calls that are looked at again at the end.
+const REFUSED_MAX: usize = 100_000;
+
+/// Sentences about what is wrong: all are counted, the first are kept.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Findings {
+    pub(super) count: u64,
+    pub(super) first: Vec<String>,
+}
+
+/// What became of holds.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize)]
+pub(super) struct Holds {
+    pub(super) reserved: u64,
+    pub(super) committed: u64,
+    pub(super) released: u64,
+}
+
+/// Everything that was answered.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// Units sold, by the number of the SKU.
+    pub(super) sold: Vec<i64>,
+    /// Calls that were refused, by their number: at most so many, the first ones.
+    pub(super) refused: Vec<u64>,
+    pub(super) holds: Holds,
+    /// Repeats that were answered.
+    pub(super) repeats: u64,
+    /// Those that were not the first answer.
+    pub(super) repeats_wrong: Findings,
+    /// Answers that cannot be true.
+    pub(super) odd: Findings,
+    /// Calls whose outcome was unknown, and became known by asking again.
+    pub(super) resolved: u64,
+    /// Calls whose outcome nobody knows.
+    pub(super) unresolved: u64,
+}
+
+impl Findings {
+    pub(super) fn add(&mut self, sentence: impl FnOnce() -> String) {
+        self.count += 1;
+        if self.first.len() < FINDINGS_MAX {
+            self.first.push(sentence());
+        }
+    }
+}
+
+impl Ledger {
+    pub(super) fn new(plan: &Plan) -> Self {
+        Self {
+            sold: vec![0; plan.skus as usize],
+            refused: Vec::new(),
+            holds: Holds::default(),
+            repeats: 0,
+            repeats_wrong: Findings::default(),
+            odd: Findings::default(),
+            resolved: 0,
+            unresolved: 0,
+        }
+    }
+
+    /// The outcome of a call that belongs to call number n, repeats apart.
+    pub(super) fn enter(&mut self, plan: &Plan, number: u64, outcome: &Outcome) {
+        match outcome {
+            Outcome::Done(reply) => self.carried_out(plan, number, reply),
+            Outcome::Refused(_) => {
+                if self.refused.len() < REFUSED_MAX {
+                    self.refused.push(number);
+                }
+            }
+            // Unknown ones are resolved, and entered then.
+            Outcome::Failed(_) => {}
+        }
+    }
+
+    /// The answer to call number n sent once more.
+    pub(super) fn repeated(&mut self, number: u64, first: &Outcome, again: &Outcome) {
+        if matches!(again, Outcome::Failed(_)) {
+            return;
+        }
+        self.repeats += 1;
+        if !again.repeats(first) {
+            self.repeats_wrong
+                .add(|| format!("call {number} was first {}, then {}", first.words(), again.words()));
+        }
+    }
+
+    fn carried_out(&mut self, plan: &Plan, number: u64, reply: &Reply) {
+        let lines = plan.order(number).lines;
+        match reply {
+            Reply::Decrement(_) => {}
+            Reply::Reserve(_) => self.holds.reserved += 1,
+            Reply::Commit(_) => self.holds.committed += 1,
+            Reply::Release(_) => self.holds.released += 1,
+        }
+        if matches!(reply, Reply::Decrement(_) | Reply::Commit(_)) {
+            for line in &lines {
+                self.sold[line.shelf as usize] += line.quantity;
+            }
+        }
+        let answered = reply.lines();
+        let is_as_asked = answered.len() == lines.len()
+            && lines
+                .iter()
+                .zip(answered)
+                .all(|(line, said)| said.quantity == line.quantity && said.sku == plan.sku(line.shelf));
+        if !is_as_asked {
+            self.odd.add(|| format!("call {number} was answered with other lines than it asked for"));
+        }
+        for line in answered.iter().filter(|line| line.available < 0 || line.on_hand < 0) {
+            self.odd.add(|| {
+                let (sku, available, on_hand) = (&line.sku, line.available, line.on_hand);
+                format!("call {number} left {sku} at {available} available, {on_hand} on hand")
+            });
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{
+            call::Refusal,
+            plan::{Profile, tests::plan},
+        },
+        *,
+    };
+    use crate::proto::{DecrementResponse, LineResult};
+
+    fn sold(plan: &Plan, number: u64, available: i64) -> Outcome {
+        let result = |line: &super::super::plan::OrderLine| LineResult {
+            sku: plan.sku(line.shelf),
+            quantity: line.quantity,
+            available,
+            ..LineResult::default()
+        };
+        let lines = plan.order(number).lines.iter().map(result).collect();
+        Outcome::Done(Reply::Decrement(DecrementResponse { lines, replayed: false }))
+    }
+
+    #[test]
+    fn sold_units_are_added_up_and_refusals_kept() {
+        let plan = plan(Profile::Carts);
+        let mut ledger = Ledger::new(&plan);
+        ledger.enter(&plan, 1, &sold(&plan, 1, 5));
+        let no = Refusal { reason: "INSUFFICIENT_STOCK".to_owned(), message: String::new(), replayed: false };
+        ledger.enter(&plan, 2, &Outcome::Refused(no));
+        let units: i64 = plan.order(1).lines.iter().map(|line| line.quantity).sum();
+        assert_eq!(ledger.sold.iter().sum::<i64>(), units);
+        assert_eq!(ledger.refused, [2]);
+        assert_eq!(ledger.odd, Findings::default());
+    }
+
+    #[test]
+    fn answers_that_cannot_be_true_are_found() {
+        let plan = plan(Profile::Steady);
+        let mut ledger = Ledger::new(&plan);
+        ledger.enter(&plan, 1, &sold(&plan, 1, -1));
+        assert_eq!(ledger.odd.count, 1, "below nothing");
+        let nothing = Outcome::Done(Reply::Decrement(DecrementResponse::default()));
+        ledger.enter(&plan, 2, &nothing);
+        assert_eq!(ledger.odd.count, 2, "no line for the line asked for");
+    }
+
+    #[test]
+    fn repeats_must_be_the_first_answer() {
+        let plan = plan(Profile::Steady);
+        let mut ledger = Ledger::new(&plan);
+        let first = sold(&plan, 1, 5);
+        ledger.repeated(1, &first, &first);
+        assert_eq!((ledger.repeats, ledger.repeats_wrong.count), (1, 1), "not marked as replayed");
+        assert!(ledger.repeats_wrong.first[0].contains("call 1"), "{ledger:?}");
+    }
+}
