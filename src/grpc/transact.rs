@@ -148,7 +148,7 @@ impl TransactStream {
                     Poll::Ready(None) => return self.read_no_more(End::HalfClosed),
                 },
             };
-            if !self.decider.store.has_room() {
+            if !self.decider.store.has_room(&asked.mutation) {
                 self.wake_at(Instant::now() + ROOM_RETRY);
                 self.held_back = Some(asked);
                 break;

@@ -48,7 +48,8 @@ const ROTATIONS_MAX: u32 = 3;
 pub(super) struct Call {
     pub(super) operation: Operation,
     pub(super) reply: oneshot::Sender<Result<String, StoreError>>,
-    pub(super) place: Place,
+    /// None once it has left the queue.
+    pub(super) place: Option<Place>,
     pub(super) rounds: u32,
 }
 
@@ -95,6 +96,7 @@ impl Committer {
         let mut waiting: VecDeque<Call> = VecDeque::new();
         let mut in_flight = FuturesUnordered::new();
         let mut is_open = true;
+        let mut shown = 0.0;
         loop {
             if stop.is_cancelled() {
                 // Senders get an error from now on; what was accepted is still sent.
@@ -109,7 +111,10 @@ impl Committer {
                     in_flight.push(self.send(batch));
                 }
             }
-            self.meters.queue_calls.set(gauge_value(self.backlog.len()));
+            // By the difference: each serving thread has a committer, and they share the gauge.
+            let waits = gauge_value(self.backlog.len());
+            self.meters.queue_calls.increment(waits - shown);
+            shown = waits;
             if !is_open && waiting.is_empty() && in_flight.is_empty() {
                 return;
             }

@@ -159,7 +159,7 @@ impl Store {
         operation: Operation,
     ) -> Result<oneshot::Receiver<Result<String, StoreError>>, StoreError> {
         let (reply, answer) = oneshot::channel();
-        let place = self.inner.backlog.admit(operation.lane)?;
+        let place = Some(self.inner.backlog.admit(operation.lane)?);
         let call = Call { operation, reply, place, rounds: 0 };
         self.inner.queue.try_send(call).map_err(|error| match error {
             // Never: a place is given back after its call has left the queue.

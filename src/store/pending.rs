@@ -9,10 +9,7 @@ use tokio::sync::oneshot;
 
 use crate::domain::{Answer, Mutation};
 
-use super::{Store, StoreError, decode, encode};
-
-/// This part of the queue is left to callers that are refused when it is full.
-const KEPT_FREE: usize = 4;
+use super::{Store, StoreError, committer::Lane, decode, encode};
 
 /// A mutation under way. Dropped, it is given up: not sent if it was not yet, else its outcome is unknown.
 pub struct Pending {
@@ -36,9 +33,10 @@ impl Store {
         Ok(Pending { mutation, answer })
     }
 
-    /// Whether the queue has room for those who can wait: a quarter of it is left to those who cannot.
-    pub fn has_room(&self) -> bool {
-        self.inner.backlog.len() < self.inner.settings.queue_max - self.inner.settings.queue_max / KEPT_FREE
+    /// Whether the queue has room for one who can wait: a quarter of it, and of the part of a SKU, is left to those who
+    /// cannot.
+    pub fn has_room(&self, mutation: &Mutation) -> bool {
+        self.inner.backlog.has_room(Lane::of(mutation.home()))
     }
 
     /// How many operations may wait for the next script.

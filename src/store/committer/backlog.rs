@@ -15,6 +15,9 @@ use crate::{domain::Sku, store::StoreError};
 /// Lanes there are; a power of two.
 pub(super) const LANES: usize = 256;
 
+/// This part of the queue is left to callers that are refused when it is full.
+const KEPT_FREE: usize = 4;
+
 /// The lane of a SKU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(in crate::store) struct Lane(pub(super) u8);
@@ -53,7 +56,7 @@ impl Backlog {
 
     /// Lets one more call wait, or refuses it at once: when the queue is full, or its lane has half of it already.
     pub(in crate::store) fn admit(&self, lane: Lane) -> Result<Place, StoreError> {
-        let lane_max = self.max.div_ceil(2);
+        let lane_max = self.lane_max();
         let place = Place { counts: Arc::clone(&self.counts), lane };
         // Counted first: of two who come at once for the last place, one is refused.
         let all = self.counts.all.fetch_add(1, Ordering::Relaxed);
@@ -65,6 +68,17 @@ impl Backlog {
             return Err(StoreError::Overloaded { queued: lane_max });
         }
         Ok(place)
+    }
+
+    /// Whether there is room for one who can wait for it: a quarter of the queue, and of each lane's part, is left to those
+    /// who cannot.
+    pub(in crate::store) fn has_room(&self, lane: Lane) -> bool {
+        let is_below = |count: &AtomicUsize, max: usize| count.load(Ordering::Relaxed) < max - max / KEPT_FREE;
+        is_below(&self.counts.all, self.max) && is_below(self.counts.lane(lane), self.lane_max())
+    }
+
+    fn lane_max(&self) -> usize {
+        self.max.div_ceil(2)
     }
 
     /// How many wait.
@@ -84,13 +98,6 @@ impl Counts {
 pub(in crate::store) struct Place {
     counts: Arc<Counts>,
     lane: Lane,
-}
-
-impl Place {
-    /// The lane of the call that waits here.
-    pub(super) fn lane(&self) -> Lane {
-        self.lane
-    }
 }
 
 impl Drop for Place {
@@ -116,6 +123,21 @@ mod tests {
         assert!(backlog.admit(Lane(7)).is_ok());
         drop(others);
         assert_eq!(backlog.len(), 0);
+    }
+
+    #[test]
+    fn who_can_wait_leaves_room_to_who_cannot() {
+        let backlog = Backlog::new(16);
+        let mut places: Vec<Place> = Vec::new();
+        while backlog.has_room(Lane(1)) {
+            places.push(backlog.admit(Lane(1)).unwrap());
+        }
+        assert_eq!(places.len(), 6, "of the 8 of its lane");
+        while backlog.has_room(Lane(2)) {
+            places.push(backlog.admit(Lane(2)).unwrap());
+        }
+        assert_eq!(places.len(), 12, "of all 16");
+        assert!(!backlog.has_room(Lane(3)) && backlog.admit(Lane(3)).is_ok());
     }
 
     #[test]

@@ -42,7 +42,8 @@ impl Batch {
                 && self.lines + call.operation.lines <= self.bounds.lines_max
     }
 
-    fn push(&mut self, call: Call) {
+    fn push(&mut self, mut call: Call) {
+        call.place = None;
         self.lines += call.operation.lines;
         self.calls.push(call);
     }
@@ -57,7 +58,7 @@ fn take_fairly(waiting: &mut VecDeque<Call>, batch: &mut Batch) {
         if call.reply.is_closed() {
             continue;
         }
-        let lane = usize::from(call.place.lane().0);
+        let lane = usize::from(call.operation.lane.0);
         if taken[lane] < share && batch.fits(&call) {
             taken[lane] += 1;
             batch.push(call);
@@ -104,7 +105,8 @@ mod tests {
             let (reply, answer) = oneshot::channel();
             let mut operation = encode::sweep(Partition(0), 1);
             operation.lines = *lines;
-            let place = backlog.admit(Lane(*lane)).unwrap();
+            operation.lane = Lane(*lane);
+            let place = backlog.admit(operation.lane).ok();
             (Call { operation, reply, place, rounds: u32::try_from(number).expect("few") }, answer)
         };
         wanted.iter().enumerate().map(call).unzip()
