@@ -1,7 +1,7 @@
 //! Answers of `lua/transact.lua`: words and numbers back into outcomes. A word that is not in the script's contract is a
 //! fault, never a guess.
 
-use std::str::{FromStr, SplitN};
+use std::str::FromStr;
 
 use crate::domain::{
     Action, Answer, Applied, ChannelId, EventId, Fingerprint, Hold, HoldId, HoldLine, HoldState, Level,
@@ -44,9 +44,10 @@ impl<'a> Words<'a> {
 
     pub(super) fn word(&mut self, wanted: &str) -> Result<&'a str, StoreError> {
         let rest = self.rest.ok_or_else(|| self.corrupt(wanted))?;
-        let mut parts: SplitN<'a, char> = rest.splitn(2, ' ');
-        let word = parts.next().unwrap_or_default();
-        self.rest = parts.next();
+        // Words are short: a search that prepares itself costs more than it saves.
+        let end = rest.bytes().position(|byte| byte == b' ').unwrap_or(rest.len());
+        let word = &rest[..end];
+        self.rest = rest.get(end + 1..);
         if word.is_empty() { Err(self.corrupt(wanted)) } else { Ok(word) }
     }
 
