@@ -195,7 +195,9 @@ async fn serve_here(
     let stock = StockServer { decider: decider.clone(), limits: settings.limits, watches, transacts };
     let channel = ChannelServer { store, channels: settings.channels };
     let reflection = || {
-        let descriptors = [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET];
+        // The details of a problem are Any: a client that prints them asks what they are.
+        let descriptors =
+            [DESCRIPTORS, tonic_health::pb::FILE_DESCRIPTOR_SET, tonic_types::pb::FILE_DESCRIPTOR_SET];
         let builder = tonic_reflection::server::Builder::configure();
         descriptors
             .into_iter()

@@ -27,24 +27,30 @@ pub(crate) async fn health_of(gateway: &Gateway, service: &str) -> Result<i32, S
     Ok(HealthClient::new(gateway.transport.clone()).check(request).await?.into_inner().status)
 }
 
-macro_rules! listed_services {
-    ($version:ident, $gateway:expr) => {{
+macro_rules! asked {
+    ($version:ident, $gateway:expr, $wanted:ident($name:expr), $answer:ident($given:pat) => $result:expr) => {{
         use tonic_reflection::pb::$version::{
             ServerReflectionRequest, server_reflection_client::ServerReflectionClient,
             server_reflection_request::MessageRequest, server_reflection_response::MessageResponse,
         };
         let request = ServerReflectionRequest {
             host: String::new(),
-            message_request: Some(MessageRequest::ListServices(String::new())),
+            message_request: Some(MessageRequest::$wanted($name.to_owned())),
         };
         let mut client = ServerReflectionClient::new($gateway.transport.clone());
         let asked = client.server_reflection_info(tokio_stream::once(request)).await.unwrap();
         let answer = asked.into_inner().message().await.unwrap().unwrap();
-        let Some(MessageResponse::ListServicesResponse(list)) = answer.message_response else {
-            panic!("{answer:?}")
-        };
-        list.service.into_iter().map(|service| service.name).collect::<Vec<_>>()
+        let Some(MessageResponse::$answer($given)) = answer.message_response else { panic!("{answer:?}") };
+        $result
     }};
+}
+
+macro_rules! listed_services {
+    ($version:ident, $gateway:expr) => {
+        asked!($version, $gateway, ListServices(""), ListServicesResponse(list) => {
+            list.service.into_iter().map(|service| service.name).collect::<Vec<_>>()
+        })
+    };
 }
 
 #[tokio::test]
@@ -54,6 +60,17 @@ async fn reflection_lists_every_service_in_both_versions() {
         for service in SERVICES.iter().chain(&["grpc.health.v1.Health"]) {
             assert!(names.iter().any(|name| name == service), "{service} is not in {names:?}");
         }
+    }
+}
+
+#[tokio::test]
+async fn reflection_knows_the_details_of_statuses() {
+    let gateway = Setup::on(Redis::shared().await).serve().await;
+    for detail in ["ErrorInfo", "BadRequest", "PreconditionFailure", "RetryInfo"] {
+        let name = format!("google.rpc.{detail}");
+        asked!(v1, gateway, FileContainingSymbol(&name), FileDescriptorResponse(file) => {
+            assert!(!file.file_descriptor_proto.is_empty(), "{name}");
+        });
     }
 }
 

@@ -73,7 +73,8 @@ impl Backlog {
     /// Whether there is room for one who can wait for it: a quarter of the queue, and of each lane's part, is left to those
     /// who cannot.
     pub(in crate::store) fn has_room(&self, lane: Lane) -> bool {
-        let is_below = |count: &AtomicUsize, max: usize| count.load(Ordering::Relaxed) < max - max / KEPT_FREE;
+        let is_below =
+            |count: &AtomicUsize, max: usize| count.load(Ordering::Relaxed) < max - max / KEPT_FREE;
         is_below(&self.counts.all, self.max) && is_below(self.counts.lane(lane), self.lane_max())
     }
 
