@@ -195,8 +195,8 @@ impl App {
     /// Drains and stops everything; bounded by the drain timeouts of its parts.
     pub async fn shut_down(self, drain_timeout: Duration) {
         tracing::info!("shutting down");
-        // Twice: once for calls, once for the watches that end after them.
-        self.servers.end("grpc", drain_timeout * 2 + Duration::from_secs(1)).await;
+        // Three times: for calls, for the watches that end after them, and for what threads have queued for Redis.
+        self.servers.end("grpc", drain_timeout * 3 + Duration::from_secs(1)).await;
         self.workers.end("workers", self.worker_grace).await;
         self.store.end("store", drain_timeout).await;
         self.pages.end("http", drain_timeout).await;

@@ -18,7 +18,7 @@ function hold.read(id, text)
     at = after
   end
   local cause = string.sub(text, at)
-  if not string.find(cause, '^{[^\n]*$') then return nil end
+  if not string.find(cause, '^{[^\n]*$') or state == 'h' and #lines == 0 then return nil end
   return { id = id, state = state, deadline = tonumber(deadline), made = made, lines = lines, cause = cause }
 end
 

@@ -144,7 +144,11 @@ pub async fn serve(
     let accepted = wire::accept(listener, senders, stop.clone());
     if count == 1 {
         let connections = receivers.pop().expect("there is one for each thread");
-        let served = serve_here(connections, store, shared, stop);
+        let served = async {
+            let ended = serve_here(connections, store, shared, stop.clone()).await;
+            stop.cancel();
+            ended
+        };
         return join(accepted, served).await.1;
     }
     let mut threads = FuturesUnordered::new();
@@ -220,9 +224,8 @@ async fn serve_here(
         .add_service(reflection().build_v1()?)
         .add_service(reflection().build_v1alpha()?)
         .prepare();
-    let stock = StockServiceServer::new(stock)
-        .max_decoding_message_size(bytes_max)
-        .max_encoding_message_size(bytes_max);
+    // Its answers are bounded by the lines of a request. A limit that cut one off would do so after the change was made.
+    let stock = StockServiceServer::new(stock).max_decoding_message_size(bytes_max);
     let calls = TaskTracker::new();
     let service = ServiceBuilder::new()
         .layer(observe::ObserveLayer::new(calls.clone()))

@@ -160,7 +160,7 @@ impl Committer {
     }
 
     /// Runs the script over a batch; follows it into another window when the one of the keys is over.
-    async fn execute(&self, batch: &[Call], script: &Script) -> Result<String, StoreError> {
+    async fn execute(&self, batch: &[Call], script: &Script) -> Result<Vec<u8>, StoreError> {
         let connection = self.link.connection().await?;
         for _ in 0..ROTATIONS_MAX {
             let command = self.command(batch, script);
@@ -175,9 +175,9 @@ impl Committer {
                 (Some("done"), 3) => {
                     self.meters.batches.increment(1);
                     self.meters.batch_calls.record(gauge_value(batch.len()));
-                    let answers = text_of(items.swap_remove(2))?;
-                    if answers.split('\n').count() != batch.len() {
-                        return Err(corrupt(&Value::SimpleString(answers)));
+                    let answers = bytes_of(items.swap_remove(2))?;
+                    if lines_of(&answers).count() != batch.len() {
+                        return Err(corrupt(&Value::BulkString(answers)));
                     }
                     return Ok(answers);
                 }
@@ -235,9 +235,14 @@ impl Committer {
 }
 
 /// Hands out the answers, one line each; returns the calls that must go again.
-fn answer(batch: Vec<Call>, answers: &str) -> Vec<Call> {
+fn answer(batch: Vec<Call>, answers: &[u8]) -> Vec<Call> {
     let mut again = Vec::new();
-    for (mut call, text) in batch.into_iter().zip(answers.split('\n')) {
+    for (mut call, line) in batch.into_iter().zip(lines_of(answers)) {
+        let Ok(text) = str::from_utf8(line) else {
+            // A stored text is broken: it fails alone.
+            let _ = call.reply.send(Err(corrupt(&Value::BulkString(line.to_vec()))));
+            continue;
+        };
         let wide = match verdict(text) {
             Verdict::Decided => {
                 // A caller that has gone will find its answer in the record.
@@ -264,6 +269,17 @@ fn refuse_all(batch: Vec<Call>, fault: &StoreError) -> Vec<Call> {
         let _ = call.reply.send(Err(fault.clone()));
     }
     Vec::new()
+}
+
+fn lines_of(answers: &[u8]) -> impl Iterator<Item = &[u8]> {
+    answers.split(|byte| *byte == b'\n')
+}
+
+fn bytes_of(value: Value) -> Result<Vec<u8>, StoreError> {
+    match value {
+        Value::BulkString(bytes) => Ok(bytes),
+        other => Err(corrupt(&other)),
+    }
 }
 
 fn text_of(value: Value) -> Result<String, StoreError> {

@@ -23,8 +23,8 @@ enum Coming {
 }
 
 impl Store {
-    /// Asks for a mutation and does not wait for it. Mutations go to Redis in the order of these calls, save those that
-    /// must go again or meet a broken connection.
+    /// Asks for a mutation and does not wait for it. Mutations with one home SKU go to Redis in the order of these
+    /// calls, save those that must go again or meet a broken connection.
     pub fn begin(&self, mutation: Mutation) -> Result<Pending, StoreError> {
         let answer = match self.foreign(&mutation) {
             Some(answer) => Coming::Known(Some(answer)),

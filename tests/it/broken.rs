@@ -67,9 +67,16 @@ async fn a_broken_hold_fails_alone() {
         shop.applied(&good).await;
         let (bad, good) = (hold_of(&bad, partitions), hold_of(&good, partitions));
         let key = shop.key("A", "holds");
-        for (n, text) in ["", "rubbish", "h 1 1 2 0 A 1 1 0 {}", "h 1 1 1 0 A 1 1 0", "h 1 1 1 99 A 1 1 0 {}"]
-            .iter()
-            .enumerate()
+        for (n, text) in [
+            "",
+            "rubbish",
+            "h 1 1 2 0 A 1 1 0 {}",
+            "h 1 1 1 0 A 1 1 0",
+            "h 1 1 1 99 A 1 1 0 {}",
+            "h 99999999999999 1 0 {}",
+        ]
+        .iter()
+        .enumerate()
         {
             shop.redis::<i64>(redis::cmd("HSET").arg(&key).arg(bad.as_str()).arg(text)).await;
             let asked = [
@@ -86,6 +93,41 @@ async fn a_broken_hold_fails_alone() {
                 }
             }
         }
+        shop.close().await;
+    }
+}
+
+#[tokio::test]
+async fn a_record_that_is_no_text_or_more_than_a_line_fails_alone() {
+    for partitions in both() {
+        let shop = Shop::open(partitions).await;
+        shop.stock(&[("A", 100)]).await;
+        let first = decrement("k", &[("A", 1)]);
+        shop.applied(&first).await;
+        let window = shop.now_ms() / RETENTION_MS;
+        let key = shop.key("A", &format!("rec:{window}"));
+        let good: Vec<u8> = shop.redis(redis::cmd("HGET").arg(&key).arg("- A k")).await;
+        let broken_at_the_end = |rest: &[u8]| [&good[..good.len() - 5], rest].concat();
+        let texts = [broken_at_the_end(b"\xff"), broken_at_the_end(b"\n1"), b"rubbish".to_vec(), Vec::new()];
+        for (n, text) in texts.iter().enumerate() {
+            shop.redis::<i64>(redis::cmd("HSET").arg(&key).arg("- A k").arg(text)).await;
+            let asked = [
+                decrement(&format!("{n} 1"), &[("A", 1)]),
+                first.clone(),
+                decrement(&format!("{n} 2"), &[("A", 1)]),
+            ];
+            let answers = join_all(asked.iter().map(|one| shop.store.mutate(one, None))).await;
+            assert!(
+                matches!(
+                    &answers[..],
+                    [Ok(_), Err(StoreError::Broken { .. } | StoreError::Corrupt { .. }), Ok(_)]
+                ),
+                "{answers:?}"
+            );
+        }
+        assert_eq!(shop.units("A").await, (91, 0));
+        shop.redis::<i64>(redis::cmd("HSET").arg(&key).arg("- A k").arg(good)).await;
+        assert!(shop.answer(&first).await.replayed);
         shop.close().await;
     }
 }

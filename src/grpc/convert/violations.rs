@@ -6,6 +6,9 @@ use tonic::Code;
 
 use super::{details::Details, problem::Problem};
 
+/// As `level.MAX` of the scripts: no SKU comes near it, and Lua prints larger numbers with an exponent.
+const VERSION_MAX: i64 = 10_000_000_000_000;
+
 /// The reason of every malformed request.
 const MALFORMED_REQUEST: &str = "MALFORMED_REQUEST";
 
@@ -50,12 +53,19 @@ impl Violations {
         }
     }
 
-    /// Accepts versions from 0 up.
+    /// Accepts versions from 0 to what scripts count exactly.
     pub(super) fn take_version(
         &mut self,
         field: impl FnOnce() -> Cow<'static, str>,
         version: i64,
     ) -> Option<i64> {
+        if version > VERSION_MAX {
+            let what = format_args!(
+                "must be at most {VERSION_MAX}, is {version}: give the version an answer showed"
+            );
+            self.add(field(), what);
+            return None;
+        }
         if version >= 0 {
             return Some(version);
         }

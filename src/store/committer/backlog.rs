@@ -12,25 +12,30 @@ use xxhash_rust::xxh3::xxh3_64;
 
 use crate::{domain::Sku, store::StoreError};
 
-/// Lanes there are; a power of two.
-pub(super) const LANES: usize = 256;
+/// Lanes of SKUs, and one of our own.
+pub(super) const LANES: usize = 257;
 
 /// This part of the queue is left to callers that are refused when it is full.
 const KEPT_FREE: usize = 4;
 
 /// The lane of a SKU.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(in crate::store) struct Lane(pub(super) u8);
+pub(in crate::store) struct Lane(pub(super) u16);
 
 impl Lane {
     /// Of what nobody asked for by a key: the sweeper, one call at a time.
-    pub(in crate::store) const OWN: Self = Self(0);
+    pub(in crate::store) const OWN: Self = Self(256);
+
+    /// Which of the lanes.
+    pub(super) fn index(self) -> usize {
+        usize::from(self.0)
+    }
 
     /// Of a request with this home SKU.
     pub(in crate::store) fn of(home: &Sku) -> Self {
         // The low bits choose the partition already.
         let [highest, ..] = xxh3_64(home.as_str().as_bytes()).to_be_bytes();
-        Self(highest)
+        Self(u16::from(highest))
     }
 }
 
@@ -90,7 +95,7 @@ impl Backlog {
 
 impl Counts {
     fn lane(&self, lane: Lane) -> &AtomicUsize {
-        &self.lanes[usize::from(lane.0)]
+        &self.lanes[lane.index()]
     }
 }
 
