@@ -23,13 +23,16 @@ use crate::{proto, store::StoreError};
 use super::{
     convert::{self, ContractLimits, Problem, transact_response},
     deadline::Deadline,
-    decide::{Decider, caller},
+    decide::{Decider, Undecided, caller},
 };
 
 use operation::{Asked, Decided, Operation, Term};
 
 /// When an operation that found no room in the queue asks again: a full queue makes room in a few of these.
 const ROOM_RETRY: Duration = Duration::from_millis(2);
+/// For one part in so many of its time an operation leaves the last of the queue to single calls; longer, and they could keep
+/// it out for good, and with it all that its caller sent after it.
+const PATIENT_PART: u32 = 10;
 
 /// What every stream of a gateway needs.
 pub(super) struct Transacts {
@@ -97,6 +100,17 @@ enum End {
     Told(Status),
 }
 
+/// What its caller left behind counts as single calls do that are given up.
+impl Drop for TransactStream {
+    fn drop(&mut self) {
+        let under_way = self.under_way.iter().map(|operation| operation.rpc);
+        let held_back = self.held_back.iter().map(|asked| asked.mutation.rpc());
+        for rpc in under_way.chain(held_back) {
+            drop(Undecided { decider: &self.decider, rpc });
+        }
+    }
+}
+
 impl Stream for TransactStream {
     type Item = Result<proto::TransactResponse, Status>;
 
@@ -148,8 +162,10 @@ impl TransactStream {
                     Poll::Ready(None) => return self.read_no_more(End::HalfClosed),
                 },
             };
-            if !self.decider.store.has_room(&asked.mutation) {
-                self.wake_at(Instant::now() + ROOM_RETRY);
+            let now = Instant::now();
+            let is_patient = now < asked.term.began + self.patience / PATIENT_PART;
+            if is_patient && !self.decider.store.has_room(&asked.mutation) {
+                self.wake_at(now + ROOM_RETRY);
                 self.held_back = Some(asked);
                 break;
             }
