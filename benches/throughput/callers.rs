@@ -1,6 +1,7 @@
 //! A closed loop: so many callers, each sends its next request when the last one is answered.
 
 mod stream;
+mod wire;
 
 use std::{
     sync::{Arc, Mutex, PoisonError},
@@ -9,9 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use hdrhistogram::Histogram;
-use stockgate::proto::{
-    CommitRequest, DecrementRequest, Line, ReserveRequest, stock_service_client::StockServiceClient,
-};
+use stockgate::proto::{DecrementRequest, Line, stock_service_client::StockServiceClient};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{
     Code, Status,
@@ -22,6 +21,7 @@ use crate::{
     plan::{Ask, Call, Load},
     shelves::sku,
 };
+use wire::Wire;
 
 /// HTTP/2 connections the callers share.
 const CONNECTIONS: usize = 4;
@@ -32,10 +32,16 @@ const LATENCY_US_MAX: u64 = 60_000_000;
 
 /// The callers of one server.
 pub(crate) struct Callers {
-    clients: Vec<StockServiceClient<Channel>>,
+    connections: Connections,
     load: Load,
     /// Makes keys unlike those of every other round.
     rounds: u32,
+}
+
+/// As many as `CONNECTIONS`, by what is asked over them.
+enum Connections {
+    Calls(Call, Vec<Wire>),
+    Streams(Vec<StockServiceClient<Channel>>),
 }
 
 /// What a round, or several, came to.
@@ -93,12 +99,24 @@ impl Tally {
 impl Callers {
     /// Connects to a server.
     pub(crate) async fn connect(url: &str, load: Load) -> Result<Self> {
-        let mut clients = Vec::with_capacity(CONNECTIONS);
-        for _ in 0..CONNECTIONS {
-            let endpoint = Endpoint::from_shared(url.to_owned())?.connect_timeout(ANSWER_TIMEOUT);
-            clients.push(StockServiceClient::new(endpoint.connect().await?));
-        }
-        Ok(Self { clients, load, rounds: 0 })
+        let connections = match load.ask {
+            Ask::Call(call) => {
+                let mut wires = Vec::with_capacity(CONNECTIONS);
+                for _ in 0..CONNECTIONS {
+                    wires.push(timeout(ANSWER_TIMEOUT, Wire::connect(url)).await??);
+                }
+                Connections::Calls(call, wires)
+            }
+            Ask::Stream => {
+                let mut clients = Vec::with_capacity(CONNECTIONS);
+                for _ in 0..CONNECTIONS {
+                    let endpoint = Endpoint::from_shared(url.to_owned())?.connect_timeout(ANSWER_TIMEOUT);
+                    clients.push(StockServiceClient::new(endpoint.connect().await?));
+                }
+                Connections::Streams(clients)
+            }
+        };
+        Ok(Self { connections, load, rounds: 0 })
     }
 
     /// Calls for so long; what is on its way then is still waited for, so that every sale is counted.
@@ -108,16 +126,18 @@ impl Callers {
         let tally = Arc::new(Mutex::new(Tally::new()?));
         let round = Round { end: started + length, tally: Arc::clone(&tally) };
         let mut callers = JoinSet::new();
-        match self.load.ask {
-            Ask::Call(call) => {
-                for number in 0..self.load.in_flight {
-                    callers.spawn(call_until(self.caller(number), call, round.clone()));
+        match &self.connections {
+            Connections::Calls(call, wires) => {
+                for (number, wire) in (0..self.load.in_flight).zip(wires.iter().cycle()) {
+                    let caller = self.caller(number);
+                    callers.spawn(wire::call_until(wire.clone(), caller, *call, round.clone()));
                 }
             }
-            Ask::Stream => {
-                for number in 0..CONNECTIONS {
+            Connections::Streams(clients) => {
+                for (number, client) in clients.iter().enumerate() {
                     let places = self.load.in_flight / CONNECTIONS;
-                    callers.spawn(stream::call_until(self.caller(number), places, round.clone()));
+                    let caller = self.caller(number);
+                    callers.spawn(stream::call_until(client.clone(), caller, places, round.clone()));
                 }
             }
         }
@@ -134,13 +154,7 @@ impl Callers {
     }
 
     fn caller(&self, number: usize) -> Caller {
-        Caller {
-            client: self.clients[number % CONNECTIONS].clone(),
-            skus: self.load.skus,
-            round: self.rounds,
-            number,
-            asked: 0,
-        }
+        Caller { skus: self.load.skus, round: self.rounds, number, asked: 0 }
     }
 }
 
@@ -161,23 +175,8 @@ impl Round {
     }
 }
 
-async fn call_until(mut caller: Caller, call: Call, round: Round) -> Result<()> {
-    loop {
-        let asked = Instant::now();
-        let answered = match call {
-            Call::Decrement { lines } => caller.decrement(lines).await,
-            Call::Pair => caller.pair().await,
-        };
-        let now = Instant::now();
-        round.note(now - asked, answered)?;
-        if now >= round.end {
-            return Ok(());
-        }
-    }
-}
-
+/// Makes the requests of one caller.
 struct Caller {
-    client: StockServiceClient<Channel>,
     skus: usize,
     round: u32,
     number: usize,
@@ -185,24 +184,7 @@ struct Caller {
 }
 
 impl Caller {
-    /// Sells one unit of so many neighbouring SKUs; the units sold.
-    async fn decrement(&mut self, lines: usize) -> Result<i64, Status> {
-        let request = self.request(lines);
-        let answer = self.client.decrement(request).await?.into_inner();
-        Ok(answer.lines.iter().map(|line| line.quantity).sum())
-    }
-
-    /// Holds one unit and sells it; the units sold.
-    async fn pair(&mut self) -> Result<i64, Status> {
-        let request =
-            ReserveRequest { idempotency_key: self.key(), lines: self.lines(1), ..Default::default() };
-        let held = self.client.reserve(request).await?.into_inner();
-        let hold_id = held.hold.unwrap_or_default().hold_id;
-        let request = CommitRequest { hold_id, idempotency_key: self.key(), ..Default::default() };
-        let sold = self.client.commit(request).await?.into_inner();
-        Ok(sold.lines.iter().map(|line| line.quantity).sum())
-    }
-
+    /// For one unit of each of so many neighbouring SKUs.
     fn request(&mut self, lines: usize) -> DecrementRequest {
         DecrementRequest { idempotency_key: self.key(), lines: self.lines(lines), ..Default::default() }
     }

@@ -3,15 +3,22 @@
 use std::time::Instant;
 
 use anyhow::{Context as _, Result, bail};
-use stockgate::proto::{TransactRequest, transact_request::Operation, transact_response};
+use stockgate::proto::{
+    TransactRequest, stock_service_client::StockServiceClient, transact_request::Operation, transact_response,
+};
 use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
-use tonic::Status;
+use tonic::{Status, transport::Channel};
 
 use super::{Caller, Round};
 
 /// Sends the next operation when one is answered, `places` at the same time; then closes its side and waits for the rest.
-pub(super) async fn call_until(mut caller: Caller, places: usize, round: Round) -> Result<()> {
+pub(super) async fn call_until(
+    mut client: StockServiceClient<Channel>,
+    mut caller: Caller,
+    places: usize,
+    round: Round,
+) -> Result<()> {
     let (asks, queue) = mpsc::channel(places);
     let mut asked = vec![Instant::now(); places];
     for (place, at) in asked.iter_mut().enumerate() {
@@ -19,7 +26,7 @@ pub(super) async fn call_until(mut caller: Caller, places: usize, round: Round) 
         asks.send(caller.operation(place)).await?;
     }
     let mut asks = Some(asks);
-    let mut answers = caller.client.transact(ReceiverStream::new(queue)).await?.into_inner();
+    let mut answers = client.transact(ReceiverStream::new(queue)).await?.into_inner();
     let mut open = places;
     while let Some(answer) = answers.message().await? {
         let now = Instant::now();
