@@ -42,6 +42,8 @@ pub(super) struct Books {
     /// Repeats that were answered.
     pub(super) repeats: u64,
     pub(super) repeats_wrong: u64,
+    /// Repeats that got no answer, however often they were sent.
+    pub(super) repeats_unanswered: u64,
     /// Calls of unknown outcome that a repeat decided.
     pub(super) resolved: u64,
     /// Calls whose outcome nobody knows.
@@ -102,6 +104,12 @@ fn compare(plan: &Plan, ledger: &Ledger, stocks: &[Option<Stock>]) -> Books {
     let mut findings = ledger.repeats_wrong.first.clone();
     findings.extend(ledger.odd.first.iter().cloned());
     findings.extend(wrongly_refused(plan, ledger, stocks));
+    if ledger.repeats_unanswered > 0 {
+        findings.push(format!(
+            "{} repeats were not answered, however often they were sent: nobody knows whether the first answer is kept",
+            ledger.repeats_unanswered
+        ));
+    }
     if ledger.unresolved > 0 {
         findings.push(format!(
             "{} calls have no answer, not even when asked again: their SKUs may differ by them",
@@ -119,6 +127,7 @@ fn compare(plan: &Plan, ledger: &Ledger, stocks: &[Option<Stock>]) -> Books {
         holds: ledger.holds,
         repeats: ledger.repeats,
         repeats_wrong: ledger.repeats_wrong.count,
+        repeats_unanswered: ledger.repeats_unanswered,
         resolved: ledger.resolved,
         unresolved: ledger.unresolved,
         wrong_sku_count,
@@ -293,5 +302,10 @@ mod tests {
         let books = compare(&plan, &ledger, &stocks);
         assert!(!books.right);
         assert_eq!(books.findings.len(), 2, "{books:?}");
+
+        let (plan, mut ledger, stocks) = sold_three_each(Profile::Steady);
+        ledger.repeats_unanswered = 3;
+        let books = compare(&plan, &ledger, &stocks);
+        assert!(!books.right && books.text().contains("3 repeats were not answered"), "{}", books.text());
     }
 }

@@ -120,11 +120,12 @@ impl Conduct<'_> {
         Ramp::new(steps, p99_limit)
     }
 
-    /// Asks again for what was lost and for what was kept, then compares.
+    /// Asks again for what was lost, and for what was kept, then compares.
     async fn check(&self, run: Run<'_>) -> Result<Books, CliError> {
         let (plan, gateway) = (self.plan, &self.gateways[0]);
-        let Run { mut ledger, unknown, kept, .. } = run;
+        let Run { mut ledger, unknown, mut kept, repeats_lost, .. } = run;
         resolve::unknown(gateway, plan, &mut ledger, unknown).await;
+        kept.extend(repeats_lost);
         resolve::kept(gateway, plan, &mut ledger, kept).await;
         books::check(gateway, plan, &ledger).await
     }

@@ -39,6 +39,8 @@ pub(super) struct Ledger {
     pub(super) repeats: u64,
     /// Those that were not the first answer.
     pub(super) repeats_wrong: Findings,
+    /// Repeats that got no answer, however often they were sent.
+    pub(super) repeats_unanswered: u64,
     /// Answers that cannot be true.
     pub(super) odd: Findings,
     /// Calls whose outcome was unknown, and became known by asking again.
@@ -64,6 +66,7 @@ impl Ledger {
             holds: Holds::default(),
             repeats: 0,
             repeats_wrong: Findings::default(),
+            repeats_unanswered: 0,
             odd: Findings::default(),
             resolved: 0,
             unresolved: 0,
@@ -84,11 +87,8 @@ impl Ledger {
         }
     }
 
-    /// The answer to call number n sent once more.
+    /// The answer to call number n sent once more; a failure is none, and is asked for again.
     pub(super) fn repeated(&mut self, number: u64, first: &Outcome, again: &Outcome) {
-        if matches!(again, Outcome::Failed(_)) {
-            return;
-        }
         self.repeats += 1;
         if !again.repeats(first) {
             self.repeats_wrong

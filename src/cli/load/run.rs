@@ -25,6 +25,8 @@ use crate::proto::stock_service_client::StockServiceClient;
 
 /// Calls of unknown outcome that a run bears; each is asked again afterwards. With more the gateway is gone.
 const UNKNOWN_MAX: usize = 10_000;
+/// Repeats without an answer that a run bears; each is asked again afterwards. With more it repeats no further.
+const REPEATS_LOST_MAX: usize = 10_000;
 /// First answers kept to be asked for again after the run.
 const KEPT_MAX: usize = 1_000;
 
@@ -97,6 +99,8 @@ pub(super) struct Run<'a> {
     pub(super) ledger: Ledger,
     pub(super) unknown: Vec<Unknown>,
     pub(super) kept: Vec<Kept>,
+    /// What was answered first, of the repeats that got no answer.
+    pub(super) repeats_lost: Vec<Kept>,
 }
 
 impl<'a> Run<'a> {
@@ -125,6 +129,7 @@ impl<'a> Run<'a> {
             ledger: Ledger::new(plan),
             unknown: Vec::new(),
             kept: Vec::new(),
+            repeats_lost: Vec::new(),
         }
     }
 
@@ -230,8 +235,11 @@ impl<'a> Run<'a> {
             What::Release(_) => self.tally.followed(|tally| &mut tally.releases, took.latency, &outcome),
             What::Repeat(_) => self.tally.followed(|tally| &mut tally.repeats, took.latency, &outcome),
         }
-        if let What::Repeat(first) = &shot.what {
-            return self.ledger.repeated(shot.number, first, &outcome);
+        if let What::Repeat(first) = shot.what {
+            return match outcome {
+                Outcome::Failed(_) => self.repeats_lost.push(Kept { number: shot.number, outcome: *first }),
+                Outcome::Done(_) | Outcome::Refused(_) => self.ledger.repeated(shot.number, &first, &outcome),
+            };
         }
         self.ledger.enter(self.plan, shot.number, &outcome);
         if matches!(&outcome, Outcome::Failed(fault) if fault.is_unknown) {
@@ -259,7 +267,8 @@ impl<'a> Run<'a> {
                 Fate::Leave => {}
             }
         }
-        if order.is_repeated && !matches!(outcome, Outcome::Failed(_)) {
+        let may_repeat = order.is_repeated && self.repeats_lost.len() < REPEATS_LOST_MAX;
+        if may_repeat && !matches!(outcome, Outcome::Failed(_)) {
             self.keep(Kept { number, outcome: outcome.clone() });
             self.send(Shot { number, what: What::Repeat(Box::new(outcome)), due: answered, phase });
         }
