@@ -6,7 +6,6 @@ use axum::{
     Router,
     body::{Body, Bytes, to_bytes},
     extract::Request,
-    response::Response,
 };
 use serde_json::Value;
 use tonic::{Code, Status, service::Routes, transport::Server};
@@ -126,4 +125,27 @@ async fn repeats_that_are_answered_late_are_asked_for_until_they_are() {
     assert_eq!((code, &books["repeats_unanswered"]), (Some(0), &0.into()), "{report}");
     let repeated = report["following"][0]["calls"].as_u64().unwrap();
     assert_eq!(books["repeats"], 2 * repeated, "each that failed at once, and each kept: {report}");
+}
+
+#[tokio::test]
+async fn refused_end_of_a_live_hold_makes_the_books_wrong() {
+    let flawed = Flawed::open(|call| match call.method {
+        "Commit" => Some(answer(Code::FailedPrecondition, "HOLD_EXPIRED")),
+        "Release" => Some(answer(Code::NotFound, "UNKNOWN_HOLD")),
+        _ => None,
+    })
+    .await;
+    let holds = "--profile holds --hold-ttl 3s --skus 5 --repeats 0";
+    let committed = flawed.wrong(&format!("{holds} --commits 100"), "its Commit was refused").await;
+    assert_eq!(committed["books"]["wrong_sku_count"], 0, "what was not sold is left: {committed}");
+    flawed.wrong(&format!("{holds} --releases 100"), "its Release was refused").await;
+}
+
+#[tokio::test]
+async fn refused_reserve_of_what_was_never_held_makes_the_books_wrong() {
+    let flawed = Flawed::open(|call| {
+        (call.method == "Reserve").then(|| answer(Code::FailedPrecondition, "INSUFFICIENT_STOCK"))
+    })
+    .await;
+    flawed.wrong("--profile holds --hold-ttl 300ms --skus 5 --repeats 0", "was refused, and so much").await;
 }

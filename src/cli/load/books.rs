@@ -151,13 +151,13 @@ fn why_wrong(expected: i64, stock: Option<&Stock>) -> Option<&'static str> {
     }
 }
 
-/// The first call that was refused although everything it wanted is still there. Counts only fall while nothing is held or
-/// given back, so it was there when the call was refused.
+/// The first call that was refused although everything it wanted was there: is there still, as counts only fall while
+/// nothing is held or given back; or was never on hold, however often the rest was held and given back.
 fn wrongly_refused(plan: &Plan, ledger: &Ledger, stocks: &[Option<Stock>]) -> Option<String> {
-    if plan.reserves() {
-        return None;
-    }
     let left = |shelf: u32| {
+        if plan.reserves() {
+            return plan.units - ledger.reserved.get(shelf as usize).copied().unwrap_or(0);
+        }
         let stock = stocks.get(shelf as usize).and_then(Option::as_ref);
         stock.map_or(0, |stock| stock.available)
     };
@@ -167,7 +167,8 @@ fn wrongly_refused(plan: &Plan, ledger: &Ledger, stocks: &[Option<Stock>]) -> Op
     let lines = plan.order(*number).lines;
     let wanted: Vec<_> =
         lines.iter().map(|line| format!("{} of {}", line.quantity, plan.sku(line.shelf))).collect();
-    Some(format!("call {number} wanted {} and was refused, and so much is left", wanted.join(" and ")))
+    let there = if plan.reserves() { "was never on hold" } else { "is left" };
+    Some(format!("call {number} wanted {} and was refused, and so much {there}", wanted.join(" and ")))
 }
 
 impl Books {
@@ -292,6 +293,17 @@ mod tests {
         }
         ledger.sold.fill(100);
         assert!(compare(&plan, &ledger, &stocks).right, "sold out is a right answer");
+    }
+
+    #[test]
+    fn refused_reserve_is_wrong_where_too_few_were_ever_held() {
+        let (plan, mut ledger, stocks) = sold_three_each(Profile::Holds);
+        ledger.refused.push(5);
+        ledger.reserved.fill(99);
+        let books = compare(&plan, &ledger, &stocks);
+        assert!(books.findings[0].contains("so much was never on hold"), "{books:?}");
+        ledger.reserved.fill(100);
+        assert!(compare(&plan, &ledger, &stocks).right, "all of it may have been held then");
     }
 
     #[test]

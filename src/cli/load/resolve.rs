@@ -1,6 +1,6 @@
 //! After the run: asks again, with the same keys, what was answered before and what nobody knows.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use futures_util::{StreamExt as _, stream};
 
@@ -38,7 +38,7 @@ pub(super) async fn unknown(gateway: &Gateway, plan: &Plan, ledger: &mut Ledger,
         } else {
             resolved += 1;
             lost_in_a_row = 0;
-            ledger.enter(plan, call.number, &outcome);
+            ledger.enter(plan, (call.number, &call.what), Instant::now(), &outcome);
         }
     }
     ledger.resolved += resolved;

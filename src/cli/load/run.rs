@@ -30,17 +30,28 @@ const REPEATS_LOST_MAX: usize = 10_000;
 /// First answers kept to be asked for again after the run.
 const KEPT_MAX: usize = 1_000;
 
+/// How long before the end of a hold a refusal of its Commit or Release is surely wrong: half its life, or this.
+const HOLD_END_MARGIN_MAX: Duration = Duration::from_secs(1);
+
 /// What a call is, in the life of its order.
 #[derive(Debug, Clone)]
 pub(super) enum What {
     /// The one that was due by the schedule.
     First,
     /// Sells what the hold promises.
-    Commit(String),
+    Commit(OwnHold),
     /// Gives it back.
-    Release(String),
+    Release(OwnHold),
     /// The first one once more, with what it was answered.
     Repeat(Box<Outcome>),
+}
+
+/// A hold this run made.
+#[derive(Debug, Clone)]
+pub(super) struct OwnHold {
+    id: String,
+    /// The gateway must not refuse to end it before.
+    pub(super) surely_live_until: Instant,
 }
 
 /// A call.
@@ -241,28 +252,29 @@ impl<'a> Run<'a> {
                 Outcome::Done(_) | Outcome::Refused(_) => self.ledger.repeated(shot.number, &first, &outcome),
             };
         }
-        self.ledger.enter(self.plan, shot.number, &outcome);
+        self.ledger.enter(self.plan, (shot.number, &shot.what), answered, &outcome);
         if matches!(&outcome, Outcome::Failed(fault) if fault.is_unknown) {
             return self.unknown.push(Unknown { number: shot.number, what: shot.what });
         }
         if matches!(shot.what, What::First) && !self.is_over() {
-            self.follow(shot, answered, outcome);
+            self.follow(shot, (sent, answered), outcome);
         }
     }
 
     /// What comes after the answer to the first call of an order; due at the moment of the answer.
-    fn follow(&mut self, shot: Shot, answered: Instant, outcome: Outcome) {
+    fn follow(&mut self, shot: Shot, (sent, answered): (Instant, Instant), outcome: Outcome) {
         let order = self.plan.order(shot.number);
         let (number, phase) = (shot.number, shot.phase);
         if let Outcome::Done(reply) = &outcome
-            && let Some(hold_id) = reply.hold_id().map(str::to_owned)
+            && let Some(hold_id) = reply.hold_id()
         {
+            let hold = OwnHold::new(hold_id, sent, self.plan.hold_ttl);
             match order.fate {
                 Fate::Commit => {
-                    self.send(Shot { number, what: What::Commit(hold_id), due: answered, phase });
+                    self.send(Shot { number, what: What::Commit(hold), due: answered, phase });
                 }
                 Fate::Release => {
-                    self.send(Shot { number, what: What::Release(hold_id), due: answered, phase });
+                    self.send(Shot { number, what: What::Release(hold), due: answered, phase });
                 }
                 Fate::Leave => {}
             }
@@ -287,13 +299,21 @@ impl<'a> Run<'a> {
     }
 }
 
+impl OwnHold {
+    /// `reserve_sent` is before the gateway began to count its life.
+    pub(super) fn new(id: &str, reserve_sent: Instant, ttl: Duration) -> Self {
+        let surely_live = ttl - HOLD_END_MARGIN_MAX.min(ttl / 2);
+        Self { id: id.to_owned(), surely_live_until: reserve_sent + surely_live }
+    }
+}
+
 impl What {
     /// The request; always the very same.
     pub(super) fn ask(&self, plan: &Plan, number: u64) -> Ask {
         match self {
             Self::First | Self::Repeat(_) => plan.ask(number),
-            Self::Commit(hold_id) => plan.commit(number, hold_id.clone()),
-            Self::Release(hold_id) => plan.release(number, hold_id.clone()),
+            Self::Commit(hold) => plan.commit(number, hold.id.clone()),
+            Self::Release(hold) => plan.release(number, hold.id.clone()),
         }
     }
 }
