@@ -219,7 +219,7 @@ mod tests {
             let no = Refusal { reason: "HOLD_EXPIRED".to_owned(), message: String::new(), replayed: false };
             let answered = reserved + Duration::from_millis(answered_after_ms);
             ledger.enter(&plan, (1, &What::Commit(hold)), answered, &Outcome::Refused(no));
-            assert_eq!(ledger.refused, [], "only first calls are looked at again");
+            assert_eq!(ledger.refused, [0_u64; 0], "only first calls are looked at again");
             ledger.odd.first
         };
         assert!(findings(5_000, 3_999)[0].contains("call 1: its Commit was refused with HOLD_EXPIRED"));

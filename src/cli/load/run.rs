@@ -4,6 +4,7 @@
 //! One task holds everything, so nothing is locked; calls under way are its futures.
 
 use std::{
+    iter::Peekable,
     sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -27,6 +28,8 @@ use crate::proto::stock_service_client::StockServiceClient;
 const UNKNOWN_MAX: usize = 10_000;
 /// Repeats without an answer that a run bears; each is asked again afterwards. With more it repeats no further.
 const REPEATS_LOST_MAX: usize = 10_000;
+/// Calls that were never sent are counted so many at a time.
+const COUNTED_IN_A_ROW: u64 = 10_000;
 /// First answers kept to be asked for again after the run.
 const KEPT_MAX: usize = 1_000;
 
@@ -186,12 +189,10 @@ impl<'a> Run<'a> {
         }
         let elapsed = now.min(end).saturating_duration_since(start);
         self.tally.over(first_phase, elapsed, now - self.started);
-        // What was due and never sent is part of the picture.
-        while let Some(due) = dues.next_if(|due| start + due.after <= now) {
-            let moment = start + due.after;
-            self.tally.unsent(first_phase + due.phase, moment - self.started, now - moment);
-        }
+        // First what is under way, as the counting takes time too.
         self.drain().await;
+        let (start, now) = (start - self.started, now - self.started);
+        count_unsent(&mut self.tally, &mut dues, first_phase, (start, now)).await;
     }
 
     /// The next moment of the grid.
@@ -299,6 +300,30 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What was due between `start` and `now` and never sent is part of the picture. That can be millions of calls: those of
+/// one moment are counted at once, and a second Ctrl-C is heard in between.
+async fn count_unsent(
+    tally: &mut Tally,
+    dues: &mut Peekable<Dues<'_>>,
+    first_phase: usize,
+    (start, now): (Duration, Duration),
+) {
+    let mut in_a_row = 0;
+    while let Some(due) = dues.next_if(|due| start + due.after <= now) {
+        let mut count = 1;
+        while dues.next_if_eq(&due).is_some() {
+            count += 1;
+        }
+        let moment = start + due.after;
+        tally.unsent(first_phase + due.phase, moment, now - moment, count);
+        in_a_row += count;
+        if in_a_row >= COUNTED_IN_A_ROW {
+            in_a_row = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
 impl OwnHold {
     /// `reserve_sent` is before the gateway began to count its life.
     pub(super) fn new(id: &str, reserve_sent: Instant, ttl: Duration) -> Self {
@@ -315,5 +340,24 @@ impl What {
             Self::Commit(hold) => plan.commit(number, hold.id.clone()),
             Self::Release(hold) => plan.release(number, hold.id.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn counting_what_was_never_sent_lets_others_have_their_turn() {
+        let phases = schedule::steady(1_000_000.0, Duration::from_secs(1));
+        let mut tally = Tally::new(Duration::from_secs(1));
+        let first = tally.begin(&phases);
+        let mut dues = Dues::new(&phases).peekable();
+        let times = (Duration::from_millis(5), Duration::from_millis(35));
+        let mut counting = Box::pin(count_unsent(&mut tally, &mut dues, first, times));
+        assert!(counting.as_mut().now_or_never().is_none(), "30,000 calls take more than one turn");
+        counting.await;
+        let counts = tally.counts();
+        assert_eq!((counts.due, counts.unsent), (30_001, 30_001), "up to now, and no further");
     }
 }
