@@ -1,6 +1,6 @@
 //! What can go wrong in a command, in words that help, and the exit code for it.
 
-use std::{error::Error as _, io, process::ExitCode, time::Duration};
+use std::{error::Error as _, io, path::PathBuf, process::ExitCode, time::Duration};
 
 use tonic::{Code, Status};
 
@@ -53,6 +53,15 @@ pub enum CliError {
     /// The answer could not be printed.
     #[error("cannot print the answer")]
     Output(#[source] io::Error),
+    /// The page of a load could not be written when it was over.
+    #[error("--html {}: the file could be written before the run and cannot be now", path.display())]
+    Page {
+        /// Which.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        source: io::Error,
+    },
     /// The gateway itself could not run.
     #[error("{0:#}")]
     Gateway(anyhow::Error),
@@ -96,7 +105,7 @@ impl CliError {
             Self::Usage(_) | Self::Input { .. } => 2,
             Self::Unreachable { .. } | Self::ConnectTimeout { .. } => 3,
             Self::Status { status, .. } => exit_code_of(status.code()),
-            Self::Output(_) | Self::Incomplete(_) | Self::Gateway(_) => 3,
+            Self::Output(_) | Self::Page { .. } | Self::Incomplete(_) | Self::Gateway(_) => 3,
         }
     }
 }

@@ -213,6 +213,26 @@ async fn page_holds_the_numbers_and_needs_nothing_else() {
 }
 
 #[tokio::test]
+async fn page_that_cannot_be_written_any_more_never_hides_the_verdict() {
+    let shop = Shop::open().await;
+    let folder = shop.setup.directory.path().join("pages");
+    for (prefix, is_stolen, code) in [("CLEAN", false, 3), ("STOLEN", true, 1)] {
+        std::fs::create_dir(&folder).unwrap();
+        let line = format!("--duration 1h --rate 50 --skus 5 --prefix {prefix} --html pages/x.html -o json");
+        let driving = shop.start(&line);
+        let victim = shop.sold_of(&format!("{prefix}-")).await.sku;
+        if is_stolen {
+            shop.gateway.sell("theft", &victim, 1).await;
+        }
+        std::fs::remove_dir_all(&folder).unwrap();
+        let ran = driving.interrupt().await;
+        assert_eq!(ran.code, Some(code), "{prefix}: {}{}", ran.stdout, ran.stderr);
+        assert_eq!(ran.json()["books"]["right"], !is_stolen, "{prefix}: the report is printed all the same");
+        assert!(ran.stderr.contains("pages/x.html"), "{prefix}: {}", ran.stderr);
+    }
+}
+
+#[tokio::test]
 async fn wrong_lines_are_refused_before_anything_is_sent() {
     let shop = Shop::open().await;
     let there = "--gateway http://192.0.2.1:50051 --timeout 50ms";

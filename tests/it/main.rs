@@ -28,6 +28,7 @@ mod gateway_frames;
 mod gateway_inventory;
 mod gateway_kill;
 mod gateway_load;
+mod gateway_load_flaws;
 mod gateway_own_sales;
 mod gateway_receiver;
 mod gateway_redis;

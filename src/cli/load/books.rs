@@ -42,6 +42,8 @@ pub(super) struct Books {
     /// Repeats that were answered.
     pub(super) repeats: u64,
     pub(super) repeats_wrong: u64,
+    /// Repeats that got no answer, however often they were sent.
+    pub(super) repeats_unanswered: u64,
     /// Calls of unknown outcome that a repeat decided.
     pub(super) resolved: u64,
     /// Calls whose outcome nobody knows.
@@ -102,6 +104,12 @@ fn compare(plan: &Plan, ledger: &Ledger, stocks: &[Option<Stock>]) -> Books {
     let mut findings = ledger.repeats_wrong.first.clone();
     findings.extend(ledger.odd.first.iter().cloned());
     findings.extend(wrongly_refused(plan, ledger, stocks));
+    if ledger.repeats_unanswered > 0 {
+        findings.push(format!(
+            "{} repeats were not answered, however often they were sent: nobody knows whether the first answer is kept",
+            ledger.repeats_unanswered
+        ));
+    }
     if ledger.unresolved > 0 {
         findings.push(format!(
             "{} calls have no answer, not even when asked again: their SKUs may differ by them",
@@ -119,6 +127,7 @@ fn compare(plan: &Plan, ledger: &Ledger, stocks: &[Option<Stock>]) -> Books {
         holds: ledger.holds,
         repeats: ledger.repeats,
         repeats_wrong: ledger.repeats_wrong.count,
+        repeats_unanswered: ledger.repeats_unanswered,
         resolved: ledger.resolved,
         unresolved: ledger.unresolved,
         wrong_sku_count,
@@ -142,13 +151,13 @@ fn why_wrong(expected: i64, stock: Option<&Stock>) -> Option<&'static str> {
     }
 }
 
-/// The first call that was refused although everything it wanted is still there. Counts only fall while nothing is held or
-/// given back, so it was there when the call was refused.
+/// The first call that was refused although everything it wanted was there: is there still, as counts only fall while
+/// nothing is held or given back; or was never on hold, however often the rest was held and given back.
 fn wrongly_refused(plan: &Plan, ledger: &Ledger, stocks: &[Option<Stock>]) -> Option<String> {
-    if plan.reserves() {
-        return None;
-    }
     let left = |shelf: u32| {
+        if plan.reserves() {
+            return plan.units - ledger.reserved.get(shelf as usize).copied().unwrap_or(0);
+        }
         let stock = stocks.get(shelf as usize).and_then(Option::as_ref);
         stock.map_or(0, |stock| stock.available)
     };
@@ -158,7 +167,8 @@ fn wrongly_refused(plan: &Plan, ledger: &Ledger, stocks: &[Option<Stock>]) -> Op
     let lines = plan.order(*number).lines;
     let wanted: Vec<_> =
         lines.iter().map(|line| format!("{} of {}", line.quantity, plan.sku(line.shelf))).collect();
-    Some(format!("call {number} wanted {} and was refused, and so much is left", wanted.join(" and ")))
+    let there = if plan.reserves() { "was never on hold" } else { "is left" };
+    Some(format!("call {number} wanted {} and was refused, and so much {there}", wanted.join(" and ")))
 }
 
 impl Books {
@@ -286,6 +296,17 @@ mod tests {
     }
 
     #[test]
+    fn refused_reserve_is_wrong_where_too_few_were_ever_held() {
+        let (plan, mut ledger, stocks) = sold_three_each(Profile::Holds);
+        ledger.refused.push(5);
+        ledger.reserved.fill(99);
+        let books = compare(&plan, &ledger, &stocks);
+        assert!(books.findings[0].contains("so much was never on hold"), "{books:?}");
+        ledger.reserved.fill(100);
+        assert!(compare(&plan, &ledger, &stocks).right, "all of it may have been held then");
+    }
+
+    #[test]
     fn wrong_repeats_and_lost_calls_make_the_books_wrong() {
         let (plan, mut ledger, stocks) = sold_three_each(Profile::Steady);
         ledger.unresolved = 2;
@@ -293,5 +314,10 @@ mod tests {
         let books = compare(&plan, &ledger, &stocks);
         assert!(!books.right);
         assert_eq!(books.findings.len(), 2, "{books:?}");
+
+        let (plan, mut ledger, stocks) = sold_three_each(Profile::Steady);
+        ledger.repeats_unanswered = 3;
+        let books = compare(&plan, &ledger, &stocks);
+        assert!(!books.right && books.text().contains("3 repeats were not answered"), "{}", books.text());
     }
 }

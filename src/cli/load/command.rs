@@ -18,10 +18,13 @@ use super::{
     plan::{Fates, Plan, Profile},
 };
 
+/// Calls due per second at most.
+const RATE_PER_S_MAX: f64 = 1_000_000.0;
+
 const NOTES: &str = "\
 It is an open loop: a call is sent when it is due, however many are under way, and its latency counts from the moment it was
 due. A stall of the gateway is therefore measured in full. Calls are due at an even pace, on a grid of half a millisecond.
-When --in-flight-max calls are under way the next ones wait, and their wait counts; what was never sent when the time is up
+When --in-flight-max calls are under way the next ones that are due wait, and their wait counts; what was never sent when the time is up
 counts with the time it had waited. One thread drives all of it.
 
 It makes SKUs of its own (PREFIX-<run>-000000 ...) and touches no others, so it may be pointed at a gateway in use. They
@@ -53,7 +56,7 @@ pub(in crate::cli) struct Load {
     /// HTTP/2 connections, 1 to 64
     #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
     connections: u8,
-    /// Calls under way at most, 1 to 65,536; one more waits, and the wait counts
+    /// Calls under way from which on first calls wait, 1 to 65,536, and the wait counts; what follows an answer is sent at once
     #[arg(long, value_name = "CALLS", default_value_t = 1_024, value_parser = clap::value_parser!(u32).range(1..=65_536))]
     in_flight_max: u32,
     /// The same seed draws the same SKUs, carts, repeats and ends of holds
@@ -68,7 +71,7 @@ pub(in crate::cli) struct Load {
     /// carts: lines of an order, 1 to 100: one number, or from-to [default: 1-20]
     #[arg(long, value_name = "LINES", value_parser = parse_cart_lines)]
     cart_lines: Option<RangeInclusive<u16>>,
-    /// spike: how many times the rate [default: 10]
+    /// spike: how many times the rate, together at most 1,000,000 a second [default: 10]
     #[arg(long, value_name = "TIMES", value_parser = parse_factor)]
     spike_factor: Option<f64>,
     /// ramp: how long one rate is tried, 500ms to 5m [default: 3s]
@@ -177,6 +180,13 @@ impl Load {
                 humantime::format_duration(settings.step)
             )));
         }
+        let Settings { rate_per_s, spike_factor, .. } = settings;
+        if self.profile == Profile::Spike && rate_per_s * spike_factor > RATE_PER_S_MAX {
+            return Err(CliError::Usage(format!(
+                "--rate {rate_per_s} times --spike-factor {spike_factor} is more than {RATE_PER_S_MAX} calls per second: \
+                 make one of them smaller"
+            )));
+        }
         Ok(settings)
     }
 
@@ -214,7 +224,7 @@ fn probe(path: &Path) -> Result<(), CliError> {
 fn parse_rate(text: &str) -> Result<f64, String> {
     let rate: f64 =
         text.parse().map_err(|_| "is not a number: write calls per second, like 1000".to_owned())?;
-    if rate > 0.0 && rate <= 1_000_000.0 {
+    if rate > 0.0 && rate <= RATE_PER_S_MAX {
         Ok(rate)
     } else {
         Err("must be more than 0 and at most 1000000 calls per second".to_owned())

@@ -26,6 +26,7 @@ fn good_lines_are_accepted() {
         "",
         "--profile ramp --rate 500 --duration 1m --step 2s --p99-limit 5ms",
         "--profile spike --rate 0.5 --spike-factor 20",
+        "--profile spike --rate 100000",
         "--profile flash --units 10 --skus 1",
         "--profile carts --cart-lines 5",
         "--profile carts --cart-lines 3-100",
@@ -45,6 +46,10 @@ fn bad_lines_name_the_flag_and_the_way_out() {
         ("--rate 0", "more than 0"),
         ("--rate fast", "like 1000"),
         ("--rate NaN", "more than 0"),
+        (
+            "--profile spike --rate 200000",
+            "--rate 200000 times --spike-factor 10 is more than 1000000 calls per second",
+        ),
         ("--duration 0s", "must be 100ms to 1h"),
         ("--duration 2h", "--duration"),
         ("--profile storm", "steady, ramp, spike, flash, carts, holds"),

@@ -48,6 +48,33 @@ pub(super) fn unwritable(path: &Path, error: &io::Error) -> CliError {
     CliError::Usage(format!("--html {}: the file cannot be written: {error}", path.display()))
 }
 
+/// Writes the page of a run that is over.
+fn write(path: &Path, report: &Report) -> Result<(), CliError> {
+    let written = std::fs::write(path, page::html(report));
+    written.map_err(|source| CliError::Page { path: path.to_owned(), source })?;
+    eprintln!("report: {}", path.display());
+    Ok(())
+}
+
+/// Whether the books are right comes first: a report that nobody can read must not hide that they are wrong.
+fn conclude(
+    are_right: Result<bool, CliError>,
+    reported: [Result<(), CliError>; 2],
+) -> Result<Verdict, CliError> {
+    let mut lost = reported.into_iter().filter_map(Result::err);
+    match are_right {
+        Ok(true) => lost.next().map_or(Ok(Verdict::Fine), Err),
+        Ok(false) => {
+            lost.for_each(|error| eprintln!("warning: {error}"));
+            Ok(Verdict::Findings)
+        }
+        Err(unchecked) => {
+            lost.for_each(|error| eprintln!("warning: {error}"));
+            Err(unchecked)
+        }
+    }
+}
+
 impl Conduct<'_> {
     /// Runs it and prints what came of it.
     pub(super) async fn run(
@@ -74,14 +101,10 @@ impl Conduct<'_> {
         progress.say("checking the books");
         let checked = self.check(run).await;
         progress.finish();
-        let is_right = checked.as_ref().is_ok_and(|books| books.right);
         report.books = checked.as_ref().ok().cloned();
-        output.text_or_json(&report, Report::text)?;
-        if let Some(path) = page {
-            std::fs::write(path, page::html(&report)).map_err(|error| unwritable(path, &error))?;
-            eprintln!("report: {}", path.display());
-        }
-        checked.map(|_| Verdict::of_findings(!is_right))
+        let printed = output.text_or_json(&report, Report::text);
+        let written = page.map_or(Ok(()), |path| write(path, &report));
+        conclude(checked.map(|books| books.right), [printed, written])
     }
 
     /// Sends all calls of the profile.
@@ -120,11 +143,12 @@ impl Conduct<'_> {
         Ramp::new(steps, p99_limit)
     }
 
-    /// Asks again for what was lost and for what was kept, then compares.
+    /// Asks again for what was lost, and for what was kept, then compares.
     async fn check(&self, run: Run<'_>) -> Result<Books, CliError> {
         let (plan, gateway) = (self.plan, &self.gateways[0]);
-        let Run { mut ledger, unknown, kept, .. } = run;
+        let Run { mut ledger, unknown, mut kept, repeats_lost, .. } = run;
         resolve::unknown(gateway, plan, &mut ledger, unknown).await;
+        kept.extend(repeats_lost);
         resolve::kept(gateway, plan, &mut ledger, kept).await;
         books::check(gateway, plan, &ledger).await
     }

@@ -1,10 +1,13 @@
 //! What the answers of a run add up to: the books the gateway is held against.
 
+use std::time::Instant;
+
 use serde::Serialize;
 
 use super::{
-    call::{Outcome, Reply},
+    call::{Outcome, Refusal, Reply},
     plan::Plan,
+    run::{OwnHold, What},
 };
 
 /// Findings that are kept as text; more are only counted.
@@ -32,13 +35,17 @@ pub(super) struct Holds {
 pub(super) struct Ledger {
     /// Units sold, by the number of the SKU.
     pub(super) sold: Vec<i64>,
-    /// Calls that were refused, by their number: at most so many, the first ones.
+    /// Units that were ever on hold, by the number of the SKU.
+    pub(super) reserved: Vec<i64>,
+    /// First calls that were refused, by their number: at most so many, the first ones.
     pub(super) refused: Vec<u64>,
     pub(super) holds: Holds,
     /// Repeats that were answered.
     pub(super) repeats: u64,
     /// Those that were not the first answer.
     pub(super) repeats_wrong: Findings,
+    /// Repeats that got no answer, however often they were sent.
+    pub(super) repeats_unanswered: u64,
     /// Answers that cannot be true.
     pub(super) odd: Findings,
     /// Calls whose outcome was unknown, and became known by asking again.
@@ -60,39 +67,64 @@ impl Ledger {
     pub(super) fn new(plan: &Plan) -> Self {
         Self {
             sold: vec![0; plan.skus as usize],
+            reserved: vec![0; plan.skus as usize],
             refused: Vec::new(),
             holds: Holds::default(),
             repeats: 0,
             repeats_wrong: Findings::default(),
+            repeats_unanswered: 0,
             odd: Findings::default(),
             resolved: 0,
             unresolved: 0,
         }
     }
 
-    /// The outcome of a call that belongs to call number n, repeats apart.
-    pub(super) fn enter(&mut self, plan: &Plan, number: u64, outcome: &Outcome) {
+    /// The outcome of call number n, or of a call that follows it, repeats apart; `answered` is not before its answer.
+    pub(super) fn enter(
+        &mut self,
+        plan: &Plan,
+        (number, what): (u64, &What),
+        answered: Instant,
+        outcome: &Outcome,
+    ) {
         match outcome {
             Outcome::Done(reply) => self.carried_out(plan, number, reply),
-            Outcome::Refused(_) => {
-                if self.refused.len() < REFUSED_MAX {
-                    self.refused.push(number);
+            Outcome::Refused(refusal) => match what {
+                What::First | What::Repeat(_) => {
+                    if self.refused.len() < REFUSED_MAX {
+                        self.refused.push(number);
+                    }
                 }
-            }
+                What::Commit(hold) => self.end_refused((number, "Commit"), hold, answered, refusal),
+                What::Release(hold) => self.end_refused((number, "Release"), hold, answered, refusal),
+            },
             // Unknown ones are resolved, and entered then.
             Outcome::Failed(_) => {}
         }
     }
 
-    /// The answer to call number n sent once more.
+    /// The answer to call number n sent once more; a failure is none, and is asked for again.
     pub(super) fn repeated(&mut self, number: u64, first: &Outcome, again: &Outcome) {
-        if matches!(again, Outcome::Failed(_)) {
-            return;
-        }
         self.repeats += 1;
         if !again.repeats(first) {
             self.repeats_wrong
                 .add(|| format!("call {number} was first {}, then {}", first.words(), again.words()));
+        }
+    }
+
+    /// A hold that is over may be refused; one that surely is not may not.
+    fn end_refused(
+        &mut self,
+        (number, end): (u64, &str),
+        hold: &OwnHold,
+        answered: Instant,
+        refusal: &Refusal,
+    ) {
+        if answered < hold.surely_live_until {
+            let reason = &refusal.reason;
+            self.odd.add(|| {
+                format!("call {number}: its {end} was refused with {reason}, well before its hold was over")
+            });
         }
     }
 
@@ -104,9 +136,14 @@ impl Ledger {
             Reply::Commit(_) => self.holds.committed += 1,
             Reply::Release(_) => self.holds.released += 1,
         }
-        if matches!(reply, Reply::Decrement(_) | Reply::Commit(_)) {
+        let units = match reply {
+            Reply::Decrement(_) | Reply::Commit(_) => Some(&mut self.sold),
+            Reply::Reserve(_) => Some(&mut self.reserved),
+            Reply::Release(_) => None,
+        };
+        if let Some(units) = units {
             for line in &lines {
-                self.sold[line.shelf as usize] += line.quantity;
+                units[line.shelf as usize] += line.quantity;
             }
         }
         let answered = reply.lines();
@@ -129,11 +166,10 @@ impl Ledger {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::{
-        super::{
-            call::Refusal,
-            plan::{Profile, tests::plan},
-        },
+        super::plan::{Profile, tests::plan},
         *,
     };
     use crate::proto::{DecrementResponse, LineResult};
@@ -153,9 +189,9 @@ mod tests {
     fn sold_units_are_added_up_and_refusals_kept() {
         let plan = plan(Profile::Carts);
         let mut ledger = Ledger::new(&plan);
-        ledger.enter(&plan, 1, &sold(&plan, 1, 5));
+        ledger.enter(&plan, (1, &What::First), Instant::now(), &sold(&plan, 1, 5));
         let no = Refusal { reason: "INSUFFICIENT_STOCK".to_owned(), message: String::new(), replayed: false };
-        ledger.enter(&plan, 2, &Outcome::Refused(no));
+        ledger.enter(&plan, (2, &What::First), Instant::now(), &Outcome::Refused(no));
         let units: i64 = plan.order(1).lines.iter().map(|line| line.quantity).sum();
         assert_eq!(ledger.sold.iter().sum::<i64>(), units);
         assert_eq!(ledger.refused, [2]);
@@ -166,11 +202,29 @@ mod tests {
     fn answers_that_cannot_be_true_are_found() {
         let plan = plan(Profile::Steady);
         let mut ledger = Ledger::new(&plan);
-        ledger.enter(&plan, 1, &sold(&plan, 1, -1));
+        ledger.enter(&plan, (1, &What::First), Instant::now(), &sold(&plan, 1, -1));
         assert_eq!(ledger.odd.count, 1, "below nothing");
         let nothing = Outcome::Done(Reply::Decrement(DecrementResponse::default()));
-        ledger.enter(&plan, 2, &nothing);
+        ledger.enter(&plan, (2, &What::First), Instant::now(), &nothing);
         assert_eq!(ledger.odd.count, 2, "no line for the line asked for");
+    }
+
+    #[test]
+    fn end_of_a_hold_may_be_refused_only_when_it_is_over() {
+        let plan = plan(Profile::Holds);
+        let reserved = Instant::now();
+        let findings = |ttl_ms: u64, answered_after_ms: u64| {
+            let mut ledger = Ledger::new(&plan);
+            let hold = OwnHold::new("h", reserved, Duration::from_millis(ttl_ms));
+            let no = Refusal { reason: "HOLD_EXPIRED".to_owned(), message: String::new(), replayed: false };
+            let answered = reserved + Duration::from_millis(answered_after_ms);
+            ledger.enter(&plan, (1, &What::Commit(hold)), answered, &Outcome::Refused(no));
+            assert_eq!(ledger.refused, [0_u64; 0], "only first calls are looked at again");
+            ledger.odd.first
+        };
+        assert!(findings(5_000, 3_999)[0].contains("call 1: its Commit was refused with HOLD_EXPIRED"));
+        assert_eq!(findings(5_000, 4_000), [""; 0], "a second before the end clocks may differ");
+        assert_eq!((findings(500, 249).len(), findings(500, 250).len()), (1, 0), "or half its life");
     }
 
     #[test]

@@ -18,7 +18,7 @@ fn report(profile: Profile, sort: Sort) -> Report {
     let mut tally = Tally::new(Duration::from_secs(1));
     let phase = tally.begin(&steady(321.0, Duration::from_secs(1)));
     for number in 0..321 {
-        tally.unsent(phase, Duration::from_millis(number), Duration::from_millis(77));
+        tally.unsent(phase, Duration::from_millis(number), Duration::from_millis(77), 1);
     }
     tally.over(phase, Duration::from_secs(1), Duration::from_secs(1));
     let of = ("http://127.0.0.1:50051/<script>", jiff::Timestamp::UNIX_EPOCH);

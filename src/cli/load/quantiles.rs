@@ -39,7 +39,13 @@ impl Latencies {
     }
 
     pub(super) fn record(&mut self, latency: Duration) {
-        self.0.saturating_record(u64::try_from(latency.as_micros()).unwrap_or(LATENCY_US_MAX));
+        self.record_many(latency, 1);
+    }
+
+    /// The same latency so many times.
+    pub(super) fn record_many(&mut self, latency: Duration, count: u64) {
+        let us = u64::try_from(latency.as_micros()).unwrap_or(LATENCY_US_MAX);
+        self.0.saturating_record_n(us, count);
     }
 
     pub(super) fn add(&mut self, other: &Self) {

@@ -27,7 +27,7 @@ fn report() -> Report {
         tally.sent(phase, ms(0), ms(1));
         tally.landed(phase, ms(0), Took { latency: ms(3), service: ms(2) }, &outcome);
     }
-    tally.unsent(phase, ms(1_333), ms(600));
+    tally.unsent(phase, ms(1_333), ms(600), 1);
     tally.followed(|tally| &mut tally.repeats, ms(4), &refused);
     tally.over(phase, Duration::from_secs(2), Duration::from_secs(2));
     Report::new(

@@ -4,6 +4,7 @@
 //! One task holds everything, so nothing is locked; calls under way are its futures.
 
 use std::{
+    iter::Peekable,
     sync::Arc,
     sync::atomic::{AtomicBool, Ordering},
     time::{Duration, Instant},
@@ -25,8 +26,15 @@ use crate::proto::stock_service_client::StockServiceClient;
 
 /// Calls of unknown outcome that a run bears; each is asked again afterwards. With more the gateway is gone.
 const UNKNOWN_MAX: usize = 10_000;
+/// Repeats without an answer that a run bears; each is asked again afterwards. With more it repeats no further.
+const REPEATS_LOST_MAX: usize = 10_000;
+/// Calls that were never sent are counted so many at a time.
+const COUNTED_IN_A_ROW: u64 = 10_000;
 /// First answers kept to be asked for again after the run.
 const KEPT_MAX: usize = 1_000;
+
+/// How long before the end of a hold a refusal of its Commit or Release is surely wrong: half its life, or this.
+const HOLD_END_MARGIN_MAX: Duration = Duration::from_secs(1);
 
 /// What a call is, in the life of its order.
 #[derive(Debug, Clone)]
@@ -34,11 +42,19 @@ pub(super) enum What {
     /// The one that was due by the schedule.
     First,
     /// Sells what the hold promises.
-    Commit(String),
+    Commit(OwnHold),
     /// Gives it back.
-    Release(String),
+    Release(OwnHold),
     /// The first one once more, with what it was answered.
     Repeat(Box<Outcome>),
+}
+
+/// A hold this run made.
+#[derive(Debug, Clone)]
+pub(super) struct OwnHold {
+    id: String,
+    /// The gateway must not refuse to end it before.
+    pub(super) surely_live_until: Instant,
 }
 
 /// A call.
@@ -97,6 +113,8 @@ pub(super) struct Run<'a> {
     pub(super) ledger: Ledger,
     pub(super) unknown: Vec<Unknown>,
     pub(super) kept: Vec<Kept>,
+    /// What was answered first, of the repeats that got no answer.
+    pub(super) repeats_lost: Vec<Kept>,
 }
 
 impl<'a> Run<'a> {
@@ -125,6 +143,7 @@ impl<'a> Run<'a> {
             ledger: Ledger::new(plan),
             unknown: Vec::new(),
             kept: Vec::new(),
+            repeats_lost: Vec::new(),
         }
     }
 
@@ -170,12 +189,10 @@ impl<'a> Run<'a> {
         }
         let elapsed = now.min(end).saturating_duration_since(start);
         self.tally.over(first_phase, elapsed, now - self.started);
-        // What was due and never sent is part of the picture.
-        while let Some(due) = dues.next_if(|due| start + due.after <= now) {
-            let moment = start + due.after;
-            self.tally.unsent(first_phase + due.phase, moment - self.started, now - moment);
-        }
+        // First what is under way, as the counting takes time too.
         self.drain().await;
+        let (start, now) = (start - self.started, now - self.started);
+        count_unsent(&mut self.tally, &mut dues, first_phase, (start, now)).await;
     }
 
     /// The next moment of the grid.
@@ -230,36 +247,41 @@ impl<'a> Run<'a> {
             What::Release(_) => self.tally.followed(|tally| &mut tally.releases, took.latency, &outcome),
             What::Repeat(_) => self.tally.followed(|tally| &mut tally.repeats, took.latency, &outcome),
         }
-        if let What::Repeat(first) = &shot.what {
-            return self.ledger.repeated(shot.number, first, &outcome);
+        if let What::Repeat(first) = shot.what {
+            return match outcome {
+                Outcome::Failed(_) => self.repeats_lost.push(Kept { number: shot.number, outcome: *first }),
+                Outcome::Done(_) | Outcome::Refused(_) => self.ledger.repeated(shot.number, &first, &outcome),
+            };
         }
-        self.ledger.enter(self.plan, shot.number, &outcome);
+        self.ledger.enter(self.plan, (shot.number, &shot.what), answered, &outcome);
         if matches!(&outcome, Outcome::Failed(fault) if fault.is_unknown) {
             return self.unknown.push(Unknown { number: shot.number, what: shot.what });
         }
         if matches!(shot.what, What::First) && !self.is_over() {
-            self.follow(shot, answered, outcome);
+            self.follow(shot, (sent, answered), outcome);
         }
     }
 
     /// What comes after the answer to the first call of an order; due at the moment of the answer.
-    fn follow(&mut self, shot: Shot, answered: Instant, outcome: Outcome) {
+    fn follow(&mut self, shot: Shot, (sent, answered): (Instant, Instant), outcome: Outcome) {
         let order = self.plan.order(shot.number);
         let (number, phase) = (shot.number, shot.phase);
         if let Outcome::Done(reply) = &outcome
-            && let Some(hold_id) = reply.hold_id().map(str::to_owned)
+            && let Some(hold_id) = reply.hold_id()
         {
+            let hold = OwnHold::new(hold_id, sent, self.plan.hold_ttl);
             match order.fate {
                 Fate::Commit => {
-                    self.send(Shot { number, what: What::Commit(hold_id), due: answered, phase });
+                    self.send(Shot { number, what: What::Commit(hold), due: answered, phase });
                 }
                 Fate::Release => {
-                    self.send(Shot { number, what: What::Release(hold_id), due: answered, phase });
+                    self.send(Shot { number, what: What::Release(hold), due: answered, phase });
                 }
                 Fate::Leave => {}
             }
         }
-        if order.is_repeated && !matches!(outcome, Outcome::Failed(_)) {
+        let may_repeat = order.is_repeated && self.repeats_lost.len() < REPEATS_LOST_MAX;
+        if may_repeat && !matches!(outcome, Outcome::Failed(_)) {
             self.keep(Kept { number, outcome: outcome.clone() });
             self.send(Shot { number, what: What::Repeat(Box::new(outcome)), due: answered, phase });
         }
@@ -278,13 +300,64 @@ impl<'a> Run<'a> {
     }
 }
 
+/// What was due between `start` and `now` and never sent is part of the picture. That can be millions of calls: those of
+/// one moment are counted at once, and a second Ctrl-C is heard in between.
+async fn count_unsent(
+    tally: &mut Tally,
+    dues: &mut Peekable<Dues<'_>>,
+    first_phase: usize,
+    (start, now): (Duration, Duration),
+) {
+    let mut in_a_row = 0;
+    while let Some(due) = dues.next_if(|due| start + due.after <= now) {
+        let mut count = 1;
+        while dues.next_if_eq(&due).is_some() {
+            count += 1;
+        }
+        let moment = start + due.after;
+        tally.unsent(first_phase + due.phase, moment, now - moment, count);
+        in_a_row += count;
+        if in_a_row >= COUNTED_IN_A_ROW {
+            in_a_row = 0;
+            tokio::task::yield_now().await;
+        }
+    }
+}
+
+impl OwnHold {
+    /// `reserve_sent` is before the gateway began to count its life.
+    pub(super) fn new(id: &str, reserve_sent: Instant, ttl: Duration) -> Self {
+        let surely_live = ttl - HOLD_END_MARGIN_MAX.min(ttl / 2);
+        Self { id: id.to_owned(), surely_live_until: reserve_sent + surely_live }
+    }
+}
+
 impl What {
     /// The request; always the very same.
     pub(super) fn ask(&self, plan: &Plan, number: u64) -> Ask {
         match self {
             Self::First | Self::Repeat(_) => plan.ask(number),
-            Self::Commit(hold_id) => plan.commit(number, hold_id.clone()),
-            Self::Release(hold_id) => plan.release(number, hold_id.clone()),
+            Self::Commit(hold) => plan.commit(number, hold.id.clone()),
+            Self::Release(hold) => plan.release(number, hold.id.clone()),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn counting_what_was_never_sent_lets_others_have_their_turn() {
+        let phases = schedule::steady(1_000_000.0, Duration::from_secs(1));
+        let mut tally = Tally::new(Duration::from_secs(1));
+        let first = tally.begin(&phases);
+        let mut dues = Dues::new(&phases).peekable();
+        let times = (Duration::from_millis(5), Duration::from_millis(35));
+        let mut counting = Box::pin(count_unsent(&mut tally, &mut dues, first, times));
+        assert!(counting.as_mut().now_or_never().is_none(), "30,000 calls take more than one turn");
+        counting.await;
+        let counts = tally.counts();
+        assert_eq!((counts.due, counts.unsent), (30_001, 30_001), "up to now, and no further");
     }
 }

@@ -4,12 +4,19 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-use super::{quantiles::show_us, schedule::Phase, tally::Tally};
+use super::{
+    quantiles::show_us,
+    schedule::Phase,
+    tally::{Slice, Tally},
+};
 
 /// Back means: at most this many times the p99 before the spike.
 const BACK_FACTOR: u64 = 2;
 /// Or this much more, where p99 is so small that its double is noise.
 const BACK_SLACK_US: u64 = 1_000;
+
+/// And at most this share of the calls fails or is never sent: an error is fast.
+const LOST_SHARE_MAX: f64 = 0.001;
 
 /// What the spike did.
 #[derive(Debug, Clone, PartialEq, Serialize)]
@@ -30,8 +37,11 @@ pub(super) fn read(tally: &Tally, phases: &[Phase]) -> Option<Spike> {
     let first = usize::try_from(end.as_micros().div_ceil(tally.slice_length.as_micros())).ok()?;
     // A slice without calls says nothing.
     let after = tally.slices.iter().enumerate().skip(first).filter(|(_, slice)| !slice.latency.is_empty());
-    let after: Vec<_> =
-        after.map(|(number, slice)| (number, slice.latency.at(0.99) <= p99_back_us)).collect();
+    let is_back = |slice: &Slice| {
+        let lost = slice.counts.failed + slice.counts.unsent;
+        slice.latency.at(0.99) <= p99_back_us && lost as f64 <= slice.counts.due as f64 * LOST_SHARE_MAX
+    };
+    let after: Vec<_> = after.map(|(number, slice)| (number, is_back(slice))).collect();
     // Two in a row: one could be a lull.
     let back = after.windows(2).find(|pair| pair.iter().all(|(_, is_back)| *is_back)).map(|pair| pair[0].0);
     let since_end = |number: usize| {
@@ -52,14 +62,13 @@ impl Spike {
     /// What it did, in a sentence.
     pub(super) fn text(&self) -> String {
         let (before, back) = (show_us(self.p99_before_us), show_us(self.p99_back_us));
+        let limits = format!("p99 under {back}, before it {before}; at most 0.1 % failed or never sent");
         match self.recovered_after_s {
-            Some(0.0) => {
-                format!("p99 was back as soon as the spike was over (under {back}; before it {before})")
-            }
+            Some(0.0) => format!("calls were answered as before as soon as the spike was over ({limits})"),
             Some(after_s) => {
-                format!("p99 was back {after_s:.1} s after the spike (under {back}; before it {before})")
+                format!("calls were answered as before {after_s:.1} s after the spike ({limits})")
             }
-            None => format!("p99 did not come back (under {back}; before it {before})"),
+            None => format!("calls were never again answered as before the spike ({limits})"),
         }
     }
 }
@@ -67,25 +76,34 @@ impl Spike {
 #[cfg(test)]
 mod tests {
     use super::{
-        super::{call::Outcome, schedule, tally::Took},
+        super::{
+            call::{Fault, Outcome, Reply},
+            schedule,
+            tally::Took,
+        },
         *,
     };
+    use crate::proto::DecrementResponse;
 
     /// A run of eight seconds whose calls take `latency_us(second)`.
     fn run(latency_us: fn(u64) -> u64) -> Option<Spike> {
+        run_with(latency_us, |_, _, _, _| ())
+    }
+
+    /// The same; `spoil` is told phase and moment of each tenth of a second.
+    fn run_with(latency_us: fn(u64) -> u64, spoil: fn(&mut Tally, usize, Duration, Took)) -> Option<Spike> {
         let phases = schedule::spike(10.0, 10.0, Duration::from_secs(8));
         let mut tally = Tally::new(Duration::from_secs(8));
         tally.begin(&phases);
-        let outcome = Outcome::Failed(super::super::call::Fault {
-            name: String::new(),
-            message: String::new(),
-            is_unknown: false,
-        });
+        let done = Outcome::Done(Reply::Decrement(DecrementResponse::default()));
         for tenth in 0..80 {
             let due = Duration::from_millis(tenth * 100);
             let latency = Duration::from_micros(latency_us(tenth / 10));
             let phase = usize::from(tenth >= 20) + usize::from(tenth >= 40);
-            tally.landed(phase, due, Took { latency, service: latency }, &outcome);
+            let took = Took { latency, service: latency };
+            tally.sent(phase, due, Duration::ZERO);
+            tally.landed(phase, due, took, &done);
+            spoil(&mut tally, phase, due, took);
         }
         read(&tally, &phases)
     }
@@ -97,6 +115,33 @@ mod tests {
         assert_eq!(recovered(|second| if (2..4).contains(&second) { 500_000 } else { 9_000 }), Some(0.0));
         assert_eq!(recovered(|second| if (2..6).contains(&second) { 500_000 } else { 9_000 }), Some(2.0));
         assert_eq!(recovered(|second| if second >= 2 { 500_000 } else { 9_000 }), None);
+    }
+
+    #[test]
+    fn fast_failures_and_calls_that_are_never_sent_are_no_recovery() {
+        let failing = run_with(
+            |_| 9_000,
+            |tally, phase, due, took| {
+                if (2..5).contains(&due.as_secs()) {
+                    let (name, message) = (String::new(), String::new());
+                    tally.sent(phase, due, Duration::ZERO);
+                    let fault = Fault { name, message, is_unknown: false };
+                    tally.landed(phase, due, took, &Outcome::Failed(fault));
+                }
+            },
+        );
+        assert_eq!(failing.expect("three phases").recovered_after_s, Some(1.0));
+        let unsent = run_with(
+            |_| 9_000,
+            |tally, phase, due, took| {
+                if due.as_secs() >= 2 {
+                    tally.unsent(phase, due, took.latency, 1);
+                }
+            },
+        )
+        .expect("three phases");
+        assert_eq!(unsent.recovered_after_s, None);
+        assert!(unsent.text().contains("0.1 %"), "{}", unsent.text());
     }
 
     #[test]

@@ -156,17 +156,17 @@ impl Tally {
         self.waited.record(waited);
     }
 
-    /// A call was due `after` the start of the run, and is never sent: it had waited so long when that was clear.
-    pub(super) fn unsent(&mut self, phase: usize, after: Duration, waited: Duration) {
+    /// So many calls were due `after` the start of the run, and are never sent: they had waited so long when that was clear.
+    pub(super) fn unsent(&mut self, phase: usize, after: Duration, waited: Duration, count: u64) {
         let tally = &mut self.phases[phase];
-        tally.counts.due += 1;
-        tally.counts.unsent += 1;
-        tally.latency.record(waited);
+        tally.counts.due += count;
+        tally.counts.unsent += count;
+        tally.latency.record_many(waited, count);
         let slice = self.slice(after);
-        slice.counts.due += 1;
-        slice.counts.unsent += 1;
-        slice.latency.record(waited);
-        self.waited.record(waited);
+        slice.counts.due += count;
+        slice.counts.unsent += count;
+        slice.latency.record_many(waited, count);
+        self.waited.record_many(waited, count);
     }
 
     /// A call that was due `after` the start of the run came to its end.
@@ -255,11 +255,11 @@ mod tests {
         let ms = Duration::from_millis;
         tally.sent(phase, ms(0), ms(0));
         tally.landed(phase, ms(0), Took { latency: ms(30), service: ms(30) }, &failed());
-        tally.unsent(phase, ms(100), ms(900));
-        let counts = Counts { due: 2, unsent: 1, failed: 1, ..Counts::default() };
+        tally.unsent(phase, ms(100), ms(900), 3);
+        let counts = Counts { due: 4, unsent: 3, failed: 1, ..Counts::default() };
         assert_eq!(tally.counts(), counts);
         let (latency, service) = tally.latencies();
-        assert_eq!((latency.count(), service.count()), (2, 1));
+        assert_eq!((latency.count(), service.count(), tally.waited.count()), (4, 1, 4));
         assert!(latency.quantiles().max >= 900_000);
         assert_eq!(tally.errors["UNAVAILABLE"], 1);
     }
