@@ -2,7 +2,7 @@
 
 use crate::{
     measure::{Measured, Table},
-    open_loop::OpenLoop,
+    open_loop::{KEPT_UP_SHARE_MIN, OpenLoop},
     plan,
 };
 
@@ -36,10 +36,7 @@ pub(crate) fn aims(tables: &[Table], open_loop: Option<&OpenLoop>) -> Vec<Aim> {
         aims.extend(both.map(|(stream, unary)| at_least(what, stream.ratio_to(unary), 1.5)));
     }
     aims.extend(of.two(plan::ALONE, plan::DECREMENT, plan::ANSWERS_AT_ONCE).into_iter().flat_map(alone));
-    aims.extend(open_loop.map(|open_loop| {
-        let what = format!("p99 of an open loop at {:.0} calls/s, 70 % of the peak", open_loop.rate);
-        at_most(what, open_loop.p99_us as f64 / 1000.0, P99_MAX_MS, "ms")
-    }));
+    aims.extend(open_loop.map(steady));
     aims.extend(of.two(plan::HOT, plan::DECREMENT, plan::ANSWERS_AT_ONCE).and_then(gateway_cpu));
     aims.extend(of.two(plan::HOT, plan::DECREMENT, plan::ONE_BY_ONE).and_then(|(batched, single)| {
         let ratio = batched.cpu_us(|cpu| cpu.below)? / single.cpu_us(|cpu| cpu.below)?;
@@ -99,6 +96,22 @@ fn alone((ours, at_once): (&Measured, &Measured)) -> [Aim; 2] {
         at_most(format!("{}: p50 over that of the answer at once", plan::ALONE), median, 2.0, ""),
         at_most(format!("{}: p99 over its p50", plan::ALONE), p99 / p50.max(1.0), 3.0, ""),
     ]
+}
+
+/// The latency of calls that were not carried out is no merit.
+fn steady(open_loop: &OpenLoop) -> Aim {
+    let OpenLoop { rate, answered_per_s, p99_us, calls, failed, unsent, .. } = open_loop;
+    let p99_ms = *p99_us as f64 / 1000.0;
+    let least = KEPT_UP_SHARE_MIN * 100.0;
+    Aim {
+        what: format!("p99 of an open loop at {rate:.0} calls/s, 70 % of the peak"),
+        aim: format!("≤ {P99_MAX_MS} ms, none failed or unsent, ≥ {least:.0} % of the rate answered"),
+        measured: format!(
+            "{p99_ms:.2} ms, {failed} failed and {unsent} unsent of {calls}, {:.1} % answered",
+            100.0 * answered_per_s / rate
+        ),
+        is_met: p99_ms <= P99_MAX_MS && open_loop.kept_up(),
+    }
 }
 
 fn gateway_cpu((ours, at_once): (&Measured, &Measured)) -> Option<Aim> {
