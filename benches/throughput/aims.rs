@@ -26,8 +26,8 @@ pub(crate) fn aims(tables: &[Table], open_loop: Option<&OpenLoop>) -> Vec<Aim> {
     aims.extend(of.share(plan::HOT, plan::DECREMENT, 0.6));
     aims.extend(of.share(plan::SPREAD, plan::DECREMENT, 0.5));
     aims.extend(of.share(plan::MANY, plan::LARGE, 0.5));
-    aims.extend(of.share(plan::ALWAYS, plan::HOT, 0.4));
-    aims.extend(of.share(plan::ALWAYS, plan::SPREAD, 0.4));
+    aims.extend(of.share(plan::ALWAYS, plan::OURS_HOT, 0.4));
+    aims.extend(of.share(plan::ALWAYS, plan::OURS_SPREAD, 0.4));
     aims.extend(of.share(plan::SOLD_OUT, plan::DECREMENT, 0.6));
     aims.extend(of.share(plan::PAIRS, plan::PAIR, 0.25));
     for group in [plan::HOT, plan::SPREAD] {

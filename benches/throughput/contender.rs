@@ -82,7 +82,7 @@ impl Running {
     pub(crate) async fn count(&self, load: Load, sold: i64) -> Result<Option<Books>> {
         match self {
             Self::Rival(Rival::AtOnce, _) => Ok(None),
-            Self::Gateway(_) | Self::Rival(Rival::Optimistic | Rival::Postgres, _) => {
+            Self::Gateway(_) | Self::Rival(Rival::Optimistic | Rival::Postgres | Rival::PostgresAsync, _) => {
                 shelves::count(self.url(), load, sold).await.map(Some)
             }
         }

@@ -66,15 +66,16 @@ fn write_table(f: &mut fmt::Formatter<'_>, table: &Table) -> fmt::Result {
     writeln!(f, "\n### {}\n", capitalised(table.name))?;
     writeln!(
         f,
-        "| who | per second | of at once | p50 / p99, us | calls per script | CPU per call, us: server | below | caller | books |"
+        "| who | on disk | per second | of at once | p50 / p99, us | calls per script | CPU per call, us: server | below | caller | books |"
     )?;
-    writeln!(f, "|---|--:|--:|--:|--:|--:|--:|--:|---|")?;
+    writeln!(f, "|---|---|--:|--:|--:|--:|--:|--:|--:|---|")?;
     for line in &table.lines {
         let ratio = table.lines.first().map_or(f64::NAN, |at_once| line.ratio_to(at_once));
         writeln!(
             f,
-            "| {} | {:.0} | {ratio:.2} | {} / {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {:.0} | {ratio:.2} | {} / {} | {} | {} | {} | {} | {} |",
             line.contender.name,
+            line.contender.server.durability(),
             line.median_per_s(),
             line.latency_us(0.5),
             line.latency_us(0.99),

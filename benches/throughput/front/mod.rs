@@ -63,16 +63,19 @@ pub(crate) async fn serve(rival: Rival, shelves: Shelves) -> Result<()> {
             redis.stop().await;
             served
         }
-        Rival::Postgres => {
-            let server = postgres_server::PostgresServer::start().await?;
-            let served = match postgres::start(server.socket_dir(), shelves).await {
-                Ok(engine) => serve_engine(engine).await,
-                Err(error) => Err(error),
-            };
-            server.stop().await?;
-            served
-        }
+        Rival::Postgres => serve_postgres(shelves, postgres::Commit::OnDisk).await,
+        Rival::PostgresAsync => serve_postgres(shelves, postgres::Commit::Later).await,
     }
+}
+
+async fn serve_postgres(shelves: Shelves, commit: postgres::Commit) -> Result<()> {
+    let server = postgres_server::PostgresServer::start().await?;
+    let served = match postgres::start(server.socket_dir(), shelves, commit).await {
+        Ok(engine) => serve_engine(engine).await,
+        Err(error) => Err(error),
+    };
+    server.stop().await?;
+    served
 }
 
 async fn serve_engine<E: Engine>(engine: E) -> Result<()> {
