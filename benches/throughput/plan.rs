@@ -20,7 +20,7 @@ pub(crate) struct Contender {
 pub(crate) enum Server {
     /// Ourselves, with these settings beside the defaults, in TOML.
     Gateway(&'static str),
-    /// Another program of this bench behind the same gRPC front.
+    /// Another program of this bench behind a front of tonic's own server.
     Rival(Rival),
 }
 
