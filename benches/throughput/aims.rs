@@ -14,7 +14,8 @@ pub(crate) struct Aim {
     pub(crate) is_met: bool,
 }
 
-/// CPU time of one call where the answer at once takes [`AT_ONCE_US`]: on another machine, as many times as much.
+/// CPU time of one call where the answer at once takes [`AT_ONCE_US`]: on another machine, as many times as much. Both the time
+/// and the ratio are shown.
 const GATEWAY_US_MAX: f64 = 8.0;
 const AT_ONCE_US: f64 = 5.0;
 const P99_MAX_MS: f64 = 5.0;
@@ -37,7 +38,9 @@ pub(crate) fn aims(tables: &[Table], open_loop: Option<&OpenLoop>) -> Vec<Aim> {
     }
     aims.extend(of.two(plan::ALONE, plan::DECREMENT, plan::ANSWERS_AT_ONCE).into_iter().flat_map(alone));
     aims.extend(open_loop.map(steady));
-    aims.extend(of.two(plan::HOT, plan::DECREMENT, plan::ANSWERS_AT_ONCE).and_then(gateway_cpu));
+    aims.extend(
+        of.two(plan::HOT, plan::DECREMENT, plan::ANSWERS_AT_ONCE).and_then(gateway_cpu).into_iter().flatten(),
+    );
     aims.extend(of.two(plan::HOT, plan::DECREMENT, plan::ONE_BY_ONE).and_then(|(batched, single)| {
         let ratio = batched.cpu_us(|cpu| cpu.below)? / single.cpu_us(|cpu| cpu.below)?;
         let what = format!("{}: CPU of Redis per Decrement over one script for each", plan::HOT);
@@ -90,8 +93,8 @@ fn at_most(what: String, measured: f64, max: f64, unit: &str) -> Aim {
 }
 
 fn alone((ours, at_once): (&Measured, &Measured)) -> [Aim; 2] {
-    let (p50, p99) = (ours.latency_us(0.5) as f64, ours.latency_us(0.99) as f64);
-    let median = p50 / at_once.latency_us(0.5).max(1) as f64;
+    let (p50, p99) = (ours.latency_us(0.5), ours.latency_us(0.99));
+    let median = p50 / at_once.latency_us(0.5).max(1.0);
     [
         at_most(format!("{}: p50 over that of the answer at once", plan::ALONE), median, 2.0, ""),
         at_most(format!("{}: p99 over its p50", plan::ALONE), p99 / p50.max(1.0), 3.0, ""),
@@ -114,14 +117,14 @@ fn steady(open_loop: &OpenLoop) -> Aim {
     }
 }
 
-fn gateway_cpu((ours, at_once): (&Measured, &Measured)) -> Option<Aim> {
+fn gateway_cpu((ours, at_once): (&Measured, &Measured)) -> Option<[Aim; 2]> {
     let (ours, at_once) = (ours.cpu_us(|cpu| cpu.server)?, at_once.cpu_us(|cpu| cpu.server)?);
-    Some(Aim {
-        what: format!("{}: CPU of the gateway per Decrement", plan::HOT),
-        aim: format!("≤ {GATEWAY_US_MAX} us where the answer at once takes {AT_ONCE_US}"),
-        measured: format!("{ours:.1} us where it takes {at_once:.1}"),
-        is_met: ours / at_once <= GATEWAY_US_MAX / AT_ONCE_US,
-    })
+    let what = format!("{}: CPU of the gateway per Decrement", plan::HOT);
+    let ratio = format!("{what} over the answer at once ({at_once:.1} us)");
+    Some([
+        at_most(what, ours, GATEWAY_US_MAX, "us"),
+        at_most(ratio, ours / at_once, GATEWAY_US_MAX / AT_ONCE_US, ""),
+    ])
 }
 
 fn carts(what: &str, (larger, smaller): (&Measured, &Measured)) -> Aim {

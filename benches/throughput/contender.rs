@@ -114,14 +114,4 @@ impl Cpu {
             caller: between(self.caller, before.caller),
         }
     }
-
-    /// Both together; what is unknown of one is unknown of both.
-    pub(crate) fn and(self, other: Self) -> Self {
-        let both = |one: Option<Duration>, other: Option<Duration>| Some(one? + other?);
-        Self {
-            server: both(self.server, other.server),
-            below: both(self.below, other.below),
-            caller: both(self.caller, other.caller),
-        }
-    }
 }

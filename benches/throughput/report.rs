@@ -73,7 +73,7 @@ fn write_table(f: &mut fmt::Formatter<'_>, table: &Table) -> fmt::Result {
         let ratio = table.lines.first().map_or(f64::NAN, |at_once| line.ratio_to(at_once));
         writeln!(
             f,
-            "| {} | {} | {:.0} | {ratio:.2} | {} / {} | {} | {} | {} | {} | {} |",
+            "| {} | {} | {:.0} | {ratio:.2} | {:.0} / {:.0} | {} | {} | {} | {} | {} |",
             line.contender.name,
             line.contender.server.durability(),
             line.median_per_s(),
@@ -160,11 +160,12 @@ fn number(value: Option<f64>) -> String {
 fn verdict(line: &Measured) -> String {
     let Some(books) = line.books else { return "-".to_owned() };
     let said = said(books);
-    if line.total.failed == 0 {
+    let failed = line.total.failed;
+    if failed == 0 {
         return said;
     }
-    let all = line.total.decided() + line.total.failed;
-    format!("{said}; {:.1} % failed", 100.0 * line.total.failed as f64 / all as f64)
+    let all = line.total.decided() + failed;
+    format!("{said}; {:.1} % failed", 100.0 * failed as f64 / all as f64)
 }
 
 fn said(books: Books) -> String {
