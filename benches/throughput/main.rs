@@ -9,6 +9,7 @@ mod aims;
 mod callers;
 mod chart;
 mod contender;
+mod ending;
 mod front;
 mod measure;
 mod memory;
@@ -27,6 +28,7 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use tokio::runtime;
 
+use ending::Home;
 use front::Shelves;
 use measure::{Measured, Pace, Table};
 use plan::Rival;
@@ -75,7 +77,7 @@ fn main() -> Result<ExitCode> {
         runtime.block_on(front::serve(rival, shelves))?;
         return Ok(ExitCode::SUCCESS);
     }
-    runtime.block_on(measure_all(&arguments))
+    runtime.block_on(ending::cleanly(Home::make()?, measure_all(&arguments)))
 }
 
 async fn measure_all(arguments: &Arguments) -> Result<ExitCode> {
