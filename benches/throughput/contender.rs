@@ -12,7 +12,7 @@ use crate::{
         gateway::Gateway,
         process::{cpu_time, cpu_time_below},
     },
-    shelves::{self, Books},
+    shelves::{self, Books, Sold},
 };
 
 /// A running contender.
@@ -83,7 +83,7 @@ impl Running {
         match self {
             Self::Rival(Rival::AtOnce, _) => Ok(None),
             Self::Gateway(_) | Self::Rival(Rival::Optimistic | Rival::Postgres | Rival::PostgresAsync, _) => {
-                shelves::count(self.url(), load, sold).await.map(Some)
+                shelves::count(self.url(), load, Sold::Sum(sold)).await.map(Some)
             }
         }
     }

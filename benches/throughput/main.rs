@@ -3,7 +3,7 @@
 //!
 //! This program is the caller; every contender is a process of its own: the gateway with its Redis, or this program again as
 //! the front of a rival. All of a group take turns round by round, so that drift of the machine hits each. Afterwards the
-//! books are checked: sold + left = start, else exit code 1.
+//! books are checked: sold + left = start, else exit code 1 and nothing is written.
 
 mod aims;
 mod callers;

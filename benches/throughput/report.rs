@@ -169,11 +169,13 @@ fn verdict(line: &Measured) -> String {
 }
 
 fn said(books: Books) -> String {
-    let Books { start, sold, left, negative } = books;
+    let Books { start, sold, left, negative, wrong } = books;
     if books.are_right() {
         return "right".to_owned();
     }
-    format!("WRONG: {sold} sold + {left} left, of {start}; {negative} SKUs below zero")
+    format!(
+        "WRONG: {sold} sold + {left} left, of {start}; {negative} SKUs below zero, {wrong} wrong by themselves"
+    )
 }
 
 fn capitalised(name: &str) -> String {

@@ -8,11 +8,11 @@ use tokio::{
 };
 use tonic::{Code, transport::Endpoint};
 
-use super::{ANSWER_TIMEOUT, Order};
+use super::{ANSWER_TIMEOUT, Order, SKUS};
 use crate::{
     plan::Load,
     rig::gateway::Gateway,
-    shelves::{self, Books, sku},
+    shelves::{self, Books, Sold, sku},
 };
 
 /// Each shop asks the gateway for every order; what was sold and is left.
@@ -24,23 +24,26 @@ pub(super) async fn run(gateway: &Gateway, orders: &[Order], load: Load) -> Resu
         sleep_until(started + order.at).await;
         let mut client = StockServiceClient::new(channel.clone());
         let request = sale(number, order);
+        let sku = order.sku;
         sales.spawn(async move {
             match client.decrement(request).await {
-                Ok(_) => Ok(1),
-                Err(status) if status.code() == Code::FailedPrecondition => Ok(0),
+                Ok(_) => Ok(Some(sku)),
+                Err(status) if status.code() == Code::FailedPrecondition => Ok(None),
                 Err(status) => Err(status),
             }
         });
     }
-    let mut sold = 0;
+    let mut sold = vec![0; SKUS];
     let all_answered = async {
         while let Some(answered) = sales.join_next().await {
-            sold += answered??;
+            if let Some(sku) = answered?? {
+                sold[sku] += 1;
+            }
         }
         anyhow::Ok(())
     };
     timeout(ANSWER_TIMEOUT, all_answered).await.context("a shop is not answered")??;
-    shelves::count(&gateway.url, load, sold).await
+    shelves::count(&gateway.url, load, Sold::Each(&sold)).await
 }
 
 /// Sells one unit, once.

@@ -19,7 +19,7 @@ use super::{ANSWER_TIMEOUT, Order, SHOPS, SKUS, ask};
 use crate::{
     plan::Load,
     rig::gateway::Gateway,
-    shelves::{self, Books, sku},
+    shelves::{self, Books, Sold, sku},
 };
 
 /// The latest event the histogram can tell.
@@ -56,10 +56,11 @@ pub(super) async fn run(gateway: &Gateway, orders: &[Order], load: Load) -> Resu
             sales.spawn(shop.clone().book(number, *order));
         }
     }
-    let (mut sold, mut beyond) = (0, 0);
+    let (mut sold, mut beyond) = (vec![0; SKUS], 0);
     let all_booked = async {
-        while let Some(is_booked) = sales.join_next().await {
-            *(if is_booked?? { &mut sold } else { &mut beyond }) += 1;
+        while let Some(booked) = sales.join_next().await {
+            let (sku, is_there) = booked??;
+            *(if is_there { &mut sold[sku] } else { &mut beyond }) += 1;
         }
         anyhow::Ok(())
     };
@@ -69,7 +70,7 @@ pub(super) async fn run(gateway: &Gateway, orders: &[Order], load: Load) -> Resu
     }
     followers.shutdown().await;
     let lag_us = lock(&lag_us).clone();
-    Ok(Heard { beyond, lag_us, books: shelves::count(&gateway.url, load, sold).await? })
+    Ok(Heard { beyond, lag_us, books: shelves::count(&gateway.url, load, Sold::Each(&sold)).await? })
 }
 
 /// What a shop knows of each SKU.
@@ -128,8 +129,8 @@ impl Shop {
         Ok((Self { client, copies: Arc::new(Mutex::new(copies)) }, changes))
     }
 
-    /// Whether it was there.
-    async fn book(mut self, number: usize, order: Order) -> Result<bool> {
+    /// Which SKU was sold, and whether it was there.
+    async fn book(mut self, number: usize, order: Order) -> Result<(usize, bool)> {
         let answered = self.client.decrement(ask::sale(number, &order)).await;
         let copy = &mut lock(&self.copies)[order.sku];
         copy.unbooked -= 1;
@@ -137,9 +138,9 @@ impl Shop {
             Ok(answer) => {
                 let line = answer.into_inner().lines.pop().context("an answer without its line")?;
                 copy.learn(line.available, line.version);
-                Ok(true)
+                Ok((order.sku, true))
             }
-            Err(status) if status.code() == Code::FailedPrecondition => Ok(false),
+            Err(status) if status.code() == Code::FailedPrecondition => Ok((order.sku, false)),
             Err(status) => Err(status.into()),
         }
     }
