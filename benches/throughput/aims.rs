@@ -2,7 +2,7 @@
 
 use crate::{
     measure::{Measured, Table},
-    open_loop::OpenLoop,
+    open_loop::{KEPT_UP_SHARE_MIN, OpenLoop},
     plan,
 };
 
@@ -14,7 +14,8 @@ pub(crate) struct Aim {
     pub(crate) is_met: bool,
 }
 
-/// CPU time of one call where the answer at once takes [`AT_ONCE_US`]: on another machine, as many times as much.
+/// CPU time of one call where the answer at once takes [`AT_ONCE_US`]: on another machine, as many times as much. Both the time
+/// and the ratio are shown.
 const GATEWAY_US_MAX: f64 = 8.0;
 const AT_ONCE_US: f64 = 5.0;
 const P99_MAX_MS: f64 = 5.0;
@@ -26,8 +27,8 @@ pub(crate) fn aims(tables: &[Table], open_loop: Option<&OpenLoop>) -> Vec<Aim> {
     aims.extend(of.share(plan::HOT, plan::DECREMENT, 0.6));
     aims.extend(of.share(plan::SPREAD, plan::DECREMENT, 0.5));
     aims.extend(of.share(plan::MANY, plan::LARGE, 0.5));
-    aims.extend(of.share(plan::ALWAYS, plan::HOT, 0.4));
-    aims.extend(of.share(plan::ALWAYS, plan::SPREAD, 0.4));
+    aims.extend(of.share(plan::ALWAYS, plan::OURS_HOT, 0.4));
+    aims.extend(of.share(plan::ALWAYS, plan::OURS_SPREAD, 0.4));
     aims.extend(of.share(plan::SOLD_OUT, plan::DECREMENT, 0.6));
     aims.extend(of.share(plan::PAIRS, plan::PAIR, 0.25));
     for group in [plan::HOT, plan::SPREAD] {
@@ -36,11 +37,10 @@ pub(crate) fn aims(tables: &[Table], open_loop: Option<&OpenLoop>) -> Vec<Aim> {
         aims.extend(both.map(|(stream, unary)| at_least(what, stream.ratio_to(unary), 1.5)));
     }
     aims.extend(of.two(plan::ALONE, plan::DECREMENT, plan::ANSWERS_AT_ONCE).into_iter().flat_map(alone));
-    aims.extend(open_loop.map(|open_loop| {
-        let what = format!("p99 of an open loop at {:.0} calls/s, 70 % of the peak", open_loop.rate);
-        at_most(what, open_loop.p99_us as f64 / 1000.0, P99_MAX_MS, "ms")
-    }));
-    aims.extend(of.two(plan::HOT, plan::DECREMENT, plan::ANSWERS_AT_ONCE).and_then(gateway_cpu));
+    aims.extend(open_loop.map(steady));
+    aims.extend(
+        of.two(plan::HOT, plan::DECREMENT, plan::ANSWERS_AT_ONCE).and_then(gateway_cpu).into_iter().flatten(),
+    );
     aims.extend(of.two(plan::HOT, plan::DECREMENT, plan::ONE_BY_ONE).and_then(|(batched, single)| {
         let ratio = batched.cpu_us(|cpu| cpu.below)? / single.cpu_us(|cpu| cpu.below)?;
         let what = format!("{}: CPU of Redis per Decrement over one script for each", plan::HOT);
@@ -93,22 +93,38 @@ fn at_most(what: String, measured: f64, max: f64, unit: &str) -> Aim {
 }
 
 fn alone((ours, at_once): (&Measured, &Measured)) -> [Aim; 2] {
-    let (p50, p99) = (ours.latency_us(0.5) as f64, ours.latency_us(0.99) as f64);
-    let median = p50 / at_once.latency_us(0.5).max(1) as f64;
+    let (p50, p99) = (ours.latency_us(0.5), ours.latency_us(0.99));
+    let median = p50 / at_once.latency_us(0.5).max(1.0);
     [
         at_most(format!("{}: p50 over that of the answer at once", plan::ALONE), median, 2.0, ""),
         at_most(format!("{}: p99 over its p50", plan::ALONE), p99 / p50.max(1.0), 3.0, ""),
     ]
 }
 
-fn gateway_cpu((ours, at_once): (&Measured, &Measured)) -> Option<Aim> {
+/// The latency of calls that were not carried out is no merit.
+fn steady(open_loop: &OpenLoop) -> Aim {
+    let OpenLoop { rate, answered_per_s, p99_us, calls, failed, unsent, .. } = open_loop;
+    let p99_ms = *p99_us as f64 / 1000.0;
+    let least = KEPT_UP_SHARE_MIN * 100.0;
+    Aim {
+        what: format!("p99 of an open loop at {rate:.0} calls/s, 70 % of the peak"),
+        aim: format!("≤ {P99_MAX_MS} ms, none failed or unsent, ≥ {least:.0} % of the rate answered"),
+        measured: format!(
+            "{p99_ms:.2} ms, {failed} failed and {unsent} unsent of {calls}, {:.1} % answered",
+            100.0 * answered_per_s / rate
+        ),
+        is_met: p99_ms <= P99_MAX_MS && open_loop.kept_up(),
+    }
+}
+
+fn gateway_cpu((ours, at_once): (&Measured, &Measured)) -> Option<[Aim; 2]> {
     let (ours, at_once) = (ours.cpu_us(|cpu| cpu.server)?, at_once.cpu_us(|cpu| cpu.server)?);
-    Some(Aim {
-        what: format!("{}: CPU of the gateway per Decrement", plan::HOT),
-        aim: format!("≤ {GATEWAY_US_MAX} us where the answer at once takes {AT_ONCE_US}"),
-        measured: format!("{ours:.1} us where it takes {at_once:.1}"),
-        is_met: ours / at_once <= GATEWAY_US_MAX / AT_ONCE_US,
-    })
+    let what = format!("{}: CPU of the gateway per Decrement", plan::HOT);
+    let ratio = format!("{what} over the answer at once ({at_once:.1} us)");
+    Some([
+        at_most(what, ours, GATEWAY_US_MAX, "us"),
+        at_most(ratio, ours / at_once, GATEWAY_US_MAX / AT_ONCE_US, ""),
+    ])
 }
 
 fn carts(what: &str, (larger, smaller): (&Measured, &Measured)) -> Aim {

@@ -15,12 +15,12 @@ use crate::{
     plan,
 };
 
-const WIDTH: u32 = 860;
+const WIDTH: u32 = 1000;
 const BAR: i32 = 18;
 const ROW: i32 = 26;
 const TITLE: i32 = 34;
 /// Where bars begin, and how long the longest is.
-const LEFT: i32 = 230;
+const LEFT: i32 = 370;
 const LONGEST: f64 = 540.0;
 const OURS: RGBColor = RGBColor(0x1b, 0x6c, 0xa8);
 const OTHERS: RGBColor = RGBColor(0xb4, 0xbc, 0xc4);
@@ -31,7 +31,7 @@ const PAPER: RGBColor = RGBColor(0xff, 0xff, 0xff);
 /// Draws the groups with rivals, and says where.
 pub(crate) fn draw(tables: &[Table]) -> Result<PathBuf> {
     let path = PathBuf::from(concat!(env!("CARGO_MANIFEST_DIR"), "/docs/throughput.svg"));
-    let rivals = [plan::HOT, plan::SPREAD];
+    let rivals = [plan::HOT, plan::SPREAD, plan::ALWAYS];
     let shown: Vec<&Table> = tables.iter().filter(|table| rivals.contains(&table.name)).collect();
     let height: i32 = shown.iter().map(|table| TITLE + ROW * table.lines.len() as i32).sum();
     let size = (WIDTH, u32::try_from(height + ROW)?);
@@ -63,9 +63,10 @@ fn draw_table<'a>(area: &Area<'a>, table: &Table, top: i32) -> Drawn<'a, i32> {
     for line in &table.lines {
         let per_s = line.median_per_s();
         let end = LEFT + (per_s / fastest * LONGEST) as i32;
-        let is_ours = [plan::DECREMENT, plan::STREAM].contains(&line.contender.name);
+        let is_ours =
+            [plan::DECREMENT, plan::STREAM, plan::OURS_HOT, plan::OURS_SPREAD].contains(&line.contender.name);
         let colour = if is_ours { OURS } else { OTHERS };
-        area.draw(&Text::new(line.contender.name, (12, y + 3), ("sans-serif", 14).into_font().color(&INK)))?;
+        area.draw(&Text::new(label(line), (12, y + 3), ("sans-serif", 14).into_font().color(&INK)))?;
         area.draw(&Rectangle::new([(LEFT, y), (end, y + BAR)], colour.filled()))?;
         area.draw(&Text::new(
             format!("{per_s:.0}"),
@@ -75,4 +76,13 @@ fn draw_table<'a>(area: &Area<'a>, table: &Table, top: i32) -> Drawn<'a, i32> {
         y += ROW;
     }
     Ok(y)
+}
+
+/// A bar says what it promises: rivals that keep less are not to be taken for equals.
+fn label(line: &Measured) -> String {
+    let name = line.contender.name;
+    match line.contender.server.durability() {
+        "-" => name.to_owned(),
+        durability => format!("{name} (on disk: {durability})"),
+    }
 }

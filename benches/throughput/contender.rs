@@ -12,7 +12,7 @@ use crate::{
         gateway::Gateway,
         process::{cpu_time, cpu_time_below},
     },
-    shelves::{self, Books},
+    shelves::{self, Books, Sold},
 };
 
 /// A running contender.
@@ -82,8 +82,8 @@ impl Running {
     pub(crate) async fn count(&self, load: Load, sold: i64) -> Result<Option<Books>> {
         match self {
             Self::Rival(Rival::AtOnce, _) => Ok(None),
-            Self::Gateway(_) | Self::Rival(Rival::Optimistic | Rival::Postgres, _) => {
-                shelves::count(self.url(), load, sold).await.map(Some)
+            Self::Gateway(_) | Self::Rival(Rival::Optimistic | Rival::Postgres | Rival::PostgresAsync, _) => {
+                shelves::count(self.url(), load, Sold::Sum(sold)).await.map(Some)
             }
         }
     }
@@ -112,16 +112,6 @@ impl Cpu {
             server: between(self.server, before.server),
             below: between(self.below, before.below),
             caller: between(self.caller, before.caller),
-        }
-    }
-
-    /// Both together; what is unknown of one is unknown of both.
-    pub(crate) fn and(self, other: Self) -> Self {
-        let both = |one: Option<Duration>, other: Option<Duration>| Some(one? + other?);
-        Self {
-            server: both(self.server, other.server),
-            below: both(self.below, other.below),
-            caller: both(self.caller, other.caller),
         }
     }
 }

@@ -3,12 +3,13 @@
 //!
 //! This program is the caller; every contender is a process of its own: the gateway with its Redis, or this program again as
 //! the front of a rival. All of a group take turns round by round, so that drift of the machine hits each. Afterwards the
-//! books are checked: sold + left = start, else exit code 1.
+//! books are checked: sold + left = start, else exit code 1 and nothing is written.
 
 mod aims;
 mod callers;
 mod chart;
 mod contender;
+mod ending;
 mod front;
 mod measure;
 mod memory;
@@ -27,6 +28,7 @@ use clap::Parser;
 use mimalloc::MiMalloc;
 use tokio::runtime;
 
+use ending::Home;
 use front::Shelves;
 use measure::{Measured, Pace, Table};
 use plan::Rival;
@@ -75,7 +77,7 @@ fn main() -> Result<ExitCode> {
         runtime.block_on(front::serve(rival, shelves))?;
         return Ok(ExitCode::SUCCESS);
     }
-    runtime.block_on(measure_all(&arguments))
+    runtime.block_on(ending::cleanly(Home::make()?, measure_all(&arguments)))
 }
 
 async fn measure_all(arguments: &Arguments) -> Result<ExitCode> {
@@ -114,12 +116,17 @@ async fn measure_all(arguments: &Arguments) -> Result<ExitCode> {
     ensure!(!tables.is_empty() || !oversold.is_empty(), "nothing has this in its name");
     let report = Report { machine: Machine::here(), pace, tables, open_loop, oversold };
     println!("{report}");
+    if !report.books_are_right() {
+        // The page keeps what was right before.
+        eprintln!("the books are wrong: docs are left as they were");
+        return Ok(ExitCode::FAILURE);
+    }
     if arguments.write {
         let written = page::write_between("measured", &report.to_string())?;
         let drawn = chart::draw(&report.tables)?;
         println!("written into {} and {}", written.display(), drawn.display());
     }
-    Ok(if report.books_are_right() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    Ok(ExitCode::SUCCESS)
 }
 
 fn wanted(filter: Option<&str>, name: &str) -> bool {

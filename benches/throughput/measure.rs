@@ -30,15 +30,20 @@ pub(crate) struct Table {
 /// What one contender did in all rounds.
 pub(crate) struct Measured {
     pub(crate) contender: Contender,
+    /// Each by itself: one in which the machine did something else must not colour all.
+    rounds: Vec<Round>,
     /// All rounds together.
     pub(crate) total: Tally,
-    /// Of each round.
-    pub(crate) per_s: Vec<f64>,
-    pub(crate) cpu: Cpu,
     /// Scripts sent in all rounds.
-    pub(crate) scripts: Option<u64>,
+    scripts: Option<u64>,
     pub(crate) books: Option<Books>,
     pub(crate) memory: Option<Memory>,
+}
+
+/// What it did in one of them.
+struct Round {
+    tally: Tally,
+    cpu: Cpu,
 }
 
 /// A contender between its rounds.
@@ -78,13 +83,14 @@ impl Turn {
         let scripts_before = self.running.scripts().await?;
         let cpu_before = self.running.cpu();
         let tally = self.callers.round(length).await?;
-        let measured = &mut self.measured;
-        measured.cpu = measured.cpu.and(self.running.cpu().since(cpu_before));
+        let cpu = self.running.cpu().since(cpu_before);
         let scripts = self.running.scripts().await?;
+        let measured = &mut self.measured;
         measured.scripts = (|| Some(measured.scripts? + scripts? - scripts_before?))();
-        measured.per_s.push(tally.decided_per_s());
         self.sold += tally.sold;
-        measured.total.add(&tally)
+        measured.total.add(&tally)?;
+        measured.rounds.push(Round { tally, cpu });
+        Ok(())
     }
 
     async fn end(mut self) -> Result<Measured> {
@@ -98,32 +104,29 @@ impl Turn {
 
 impl Measured {
     fn new(contender: Contender) -> Result<Self> {
-        let none = Some(Duration::ZERO);
-        Ok(Self {
-            contender,
-            total: Tally::new()?,
-            per_s: Vec::new(),
-            cpu: Cpu { server: none, below: none, caller: none },
-            scripts: Some(0),
-            books: None,
-            memory: None,
-        })
+        let total = Tally::new()?;
+        Ok(Self { contender, rounds: Vec::new(), total, scripts: Some(0), books: None, memory: None })
+    }
+
+    fn per_s(&self) -> impl Iterator<Item = f64> {
+        self.rounds.iter().map(|round| round.tally.decided_per_s())
     }
 
     /// Requests decided per second; the middle one of the rounds.
     pub(crate) fn median_per_s(&self) -> f64 {
-        median(self.per_s.clone())
+        median(self.per_s().collect())
     }
 
     /// Over another one, round by round, since they took turns; the middle one.
     pub(crate) fn ratio_to(&self, other: &Self) -> f64 {
-        let pairs = self.per_s.iter().zip(&other.per_s);
+        let pairs = self.per_s().zip(other.per_s());
         median(pairs.map(|(one, other)| one / other).collect())
     }
 
-    /// Microseconds below which this share of the requests was answered.
-    pub(crate) fn latency_us(&self, share: f64) -> u64 {
-        self.total.latency_us.value_at_quantile(share)
+    /// Microseconds below which this share of the requests was answered; the middle one of the rounds.
+    pub(crate) fn latency_us(&self, share: f64) -> f64 {
+        let each = self.rounds.iter().map(|round| round.tally.latency_us.value_at_quantile(share) as f64);
+        median(each.collect())
     }
 
     pub(crate) fn calls_per_script(&self) -> Option<f64> {
@@ -131,10 +134,13 @@ impl Measured {
         Some(self.total.decided() as f64 / scripts as f64)
     }
 
-    /// Microseconds of CPU time for each request decided.
+    /// Microseconds of CPU time for each request decided; the middle one of the rounds.
     pub(crate) fn cpu_us(&self, of: impl Fn(&Cpu) -> Option<Duration>) -> Option<f64> {
-        let decided = self.total.decided().max(1) as f64;
-        of(&self.cpu).map(|cpu| cpu.as_secs_f64() * 1e6 / decided)
+        let each = self.rounds.iter().map(|round| {
+            let decided = round.tally.decided().max(1) as f64;
+            of(&round.cpu).map(|cpu| cpu.as_secs_f64() * 1e6 / decided)
+        });
+        each.collect::<Option<Vec<f64>>>().map(median)
     }
 
     /// Whether nothing was lost; who keeps no count loses nothing.
@@ -146,10 +152,10 @@ impl Measured {
     fn summary(&self) -> String {
         let us = |of: fn(&Cpu) -> Option<Duration>| self.cpu_us(of).unwrap_or(f64::NAN);
         format!(
-            "{}: {:.0}/s {:.0?}, p50 {} us, p99 {} us, CPU {:.1} + {:.1} + {:.1} us, {:.1} calls per script, {} failed, {:?}",
+            "{}: {:.0}/s {:.0?}, p50 {:.0} us, p99 {:.0} us, CPU {:.1} + {:.1} + {:.1} us, {:.1} calls per script, {} failed, {:?}",
             self.contender.name,
             self.median_per_s(),
-            self.per_s,
+            self.per_s().collect::<Vec<_>>(),
             self.latency_us(0.5),
             self.latency_us(0.99),
             us(|cpu| cpu.server),

@@ -17,6 +17,8 @@ use crate::{
 const SHARE_OF_PEAK: f64 = 0.7;
 /// Than a round of the closed loop: a p99 is made of few calls.
 const LONGER: u32 = 2;
+/// Of the rate that must be answered: the last calls of a round are answered after it.
+pub(crate) const KEPT_UP_SHARE_MIN: f64 = 0.99;
 /// Filling and checking the books come on top of the load itself.
 const LOAD_TIMEOUT: Duration = Duration::from_secs(120);
 
@@ -29,15 +31,32 @@ pub(crate) struct OpenLoop {
     /// From the moment a call was due.
     pub(crate) p50_us: u64,
     pub(crate) p99_us: u64,
+    /// Calls that were due in all rounds together, as the two below.
+    pub(crate) calls: u64,
+    /// Calls without a decision: an OVERLOADED that comes at once would make the p99 better.
+    pub(crate) failed: u64,
+    /// Calls never sent, since too many were under way.
+    pub(crate) unsent: u64,
     pub(crate) books_are_right: bool,
+}
+
+impl OpenLoop {
+    /// Whether the gateway took what was asked of it: without that its latencies say nothing.
+    pub(crate) fn kept_up(&self) -> bool {
+        self.failed == 0 && self.unsent == 0 && self.answered_per_s >= KEPT_UP_SHARE_MIN * self.rate
+    }
 }
 
 /// The part of the answer of `stockgate load -o json` that is read here.
 #[derive(Deserialize)]
 struct Said {
     answered_per_s: f64,
+    calls: u64,
+    failed: u64,
+    unsent: u64,
     latency_us: Latency,
-    books: Books,
+    /// None when they could not be checked.
+    books: Option<Books>,
 }
 
 #[derive(Deserialize)]
@@ -61,13 +80,17 @@ pub(crate) async fn run(peak_per_s: f64, pace: &Pace) -> Result<OpenLoop> {
         rounds.push(round(&gateway.url, rate, pace.round * LONGER).await?);
     }
     gateway.stop().await?;
+    let sum = |of: fn(&Said) -> u64| rounds.iter().map(of).sum();
     let middle = |of: fn(&Said) -> f64| median(rounds.iter().map(of).collect());
     Ok(OpenLoop {
         rate,
         answered_per_s: middle(|said| said.answered_per_s),
         p50_us: middle(|said| said.latency_us.p50 as f64) as u64,
         p99_us: middle(|said| said.latency_us.p99 as f64) as u64,
-        books_are_right: rounds.iter().all(|said| said.books.right),
+        calls: sum(|said| said.calls),
+        failed: sum(|said| said.failed),
+        unsent: sum(|said| said.unsent),
+        books_are_right: rounds.iter().all(|said| said.books.as_ref().is_some_and(|books| books.right)),
     })
 }
 

@@ -20,7 +20,7 @@ pub(crate) struct Contender {
 pub(crate) enum Server {
     /// Ourselves, with these settings beside the defaults, in TOML.
     Gateway(&'static str),
-    /// Another program of this bench behind the same gRPC front.
+    /// Another program of this bench behind a front of tonic's own server.
     Rival(Rival),
 }
 
@@ -31,8 +31,10 @@ pub(crate) enum Rival {
     AtOnce,
     /// Redis, by WATCH, MULTI and EXEC.
     Optimistic,
-    /// PostgreSQL, by one statement.
+    /// PostgreSQL, by one statement, on disk before the answer.
     Postgres,
+    /// The same with `synchronous_commit` off: on disk a moment after the answer.
+    PostgresAsync,
 }
 
 /// What the callers ask for.
@@ -64,6 +66,20 @@ pub(crate) enum Call {
     Pair,
 }
 
+impl Server {
+    /// When what it answered is on disk.
+    pub(crate) fn durability(self) -> &'static str {
+        match self {
+            Self::Rival(Rival::AtOnce) => "-",
+            Self::Gateway(FSYNC_ALWAYS) | Self::Rival(Rival::Postgres) => "before the answer",
+            // The rival's Redis has the settings of the gateway's.
+            Self::Gateway(_) | Self::Rival(Rival::Optimistic) => "everysec",
+            // Its log writer comes every 0.2 s; what is committed is on disk within three of its turns.
+            Self::Rival(Rival::PostgresAsync) => "within 0.6 s",
+        }
+    }
+}
+
 impl Ask {
     /// Lines in one request.
     pub(crate) fn lines(self) -> usize {
@@ -85,6 +101,7 @@ const NO_BATCHES: &str =
 
 const AT_ONCE: Server = Server::Rival(Rival::AtOnce);
 const OURS: Server = Server::Gateway(ONE_THREAD);
+const POSTGRES_SYNC: Server = Server::Rival(Rival::Postgres);
 
 /// One unit of one SKU in each call.
 pub(crate) const SINGLE: Ask = Ask::Call(Call::Decrement { lines: 1 });
@@ -102,7 +119,8 @@ pub(crate) fn groups() -> Vec<Group> {
             line(STREAM, OURS, Load { ask: Ask::Stream, ..load }),
             line(ONE_BY_ONE, Server::Gateway(NO_BATCHES), load),
             line(OPTIMISTIC, Server::Rival(Rival::Optimistic), load),
-            line(POSTGRES, Server::Rival(Rival::Postgres), load),
+            line(POSTGRES, POSTGRES_SYNC, load),
+            line(POSTGRES_ASYNC, Server::Rival(Rival::PostgresAsync), load),
         ]
     };
     let sold_out = Load { units: 0, ..BUSY };
@@ -124,8 +142,10 @@ pub(crate) fn groups() -> Vec<Group> {
             name: ALWAYS,
             contenders: vec![
                 line(ANSWERS_AT_ONCE, AT_ONCE, BUSY),
-                line(HOT, always, BUSY),
-                line(SPREAD, always, over(1_000)),
+                line(OURS_HOT, always, BUSY),
+                line(POSTGRES_HOT, POSTGRES_SYNC, BUSY),
+                line(OURS_SPREAD, always, over(1_000)),
+                line(POSTGRES_SPREAD, POSTGRES_SYNC, over(1_000)),
             ],
         },
         Group {
@@ -172,6 +192,11 @@ pub(crate) const STREAM: &str = "Transact";
 pub(crate) const ONE_BY_ONE: &str = "one script per call";
 pub(crate) const OPTIMISTIC: &str = "Redis, WATCH and 3 retries";
 pub(crate) const POSTGRES: &str = "PostgreSQL";
+pub(crate) const POSTGRES_ASYNC: &str = "PostgreSQL, synchronous_commit off";
+pub(crate) const OURS_HOT: &str = "Decrement, one SKU";
+pub(crate) const OURS_SPREAD: &str = "Decrement, 1,000 SKUs";
+pub(crate) const POSTGRES_HOT: &str = "PostgreSQL, one SKU";
+pub(crate) const POSTGRES_SPREAD: &str = "PostgreSQL, 1,000 SKUs";
 pub(crate) const LARGE: &str = "100,000 SKUs";
 pub(crate) const HUGE: &str = "1,000,000 SKUs";
 pub(crate) const PAIR: &str = "pairs";

@@ -24,11 +24,23 @@ pub(crate) struct Books {
     pub(crate) left: i64,
     /// SKUs with fewer than none.
     pub(crate) negative: usize,
+    /// SKUs with more than at the start and, where each SKU's sales are known, those whose own books are wrong: two of them
+    /// may be right together.
+    pub(crate) wrong: usize,
+}
+
+/// What the callers were sold.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Sold<'a> {
+    /// Of all SKUs together.
+    Sum(i64),
+    /// Of each SKU, by its number.
+    Each(&'a [i64]),
 }
 
 impl Books {
     pub(crate) fn are_right(self) -> bool {
-        self.sold + self.left == self.start && self.negative == 0
+        self.sold + self.left == self.start && self.negative == 0 && self.wrong == 0
     }
 }
 
@@ -62,18 +74,28 @@ pub(crate) async fn fill(url: &str, load: Load) -> Result<()> {
 }
 
 /// Counts what is left of all SKUs.
-pub(crate) async fn count(url: &str, load: Load, sold: i64) -> Result<Books> {
+pub(crate) async fn count(url: &str, load: Load, sold: Sold<'_>) -> Result<Books> {
     let channel = Endpoint::from_shared(url.to_owned())?.connect().await?;
     let mut client = StockServiceClient::new(channel);
-    let (mut left, mut negative) = (0, 0);
+    let mut left: Vec<i64> = Vec::with_capacity(load.skus);
     for first in (0..load.skus).step_by(COUNTED_AT_ONCE) {
         let skus: Vec<_> = (first..load.skus.min(first + COUNTED_AT_ONCE)).map(sku).collect();
         let asked = skus.len();
         let stocks = client.batch_get_stock(BatchGetStockRequest { skus }).await?.into_inner().stocks;
         ensure!(stocks.len() == asked, "{asked} SKUs were asked for, {} are known", stocks.len());
-        left += stocks.iter().map(|stock| stock.on_hand).sum::<i64>();
-        negative += stocks.iter().filter(|stock| stock.on_hand < 0).count();
+        let in_order = stocks.iter().zip(first..).all(|(stock, number)| stock.sku == sku(number));
+        ensure!(in_order, "other SKUs are answered than were asked for");
+        left.extend(stocks.iter().map(|stock| stock.on_hand));
     }
     let start = i64::try_from(load.skus)?.checked_mul(load.units).context("too many units")?;
-    Ok(Books { start, sold, left, negative })
+    let negative = left.iter().filter(|left| **left < 0).count();
+    let (sold, wrong) = match sold {
+        Sold::Sum(sold) => (sold, left.iter().filter(|left| **left > load.units).count()),
+        Sold::Each(each) => {
+            ensure!(each.len() == left.len(), "{} SKUs were sold of {}", each.len(), left.len());
+            let pairs = left.iter().zip(each);
+            (each.iter().sum(), pairs.filter(|(left, sold)| *left + *sold != load.units).count())
+        }
+    };
+    Ok(Books { start, sold, left: left.iter().sum(), negative, wrong })
 }

@@ -1,5 +1,5 @@
-//! The front of every rival: a tonic server with the contract and transport of the gateway, on one thread, which knows
-//! Decrement and how to count. What decides is an [`Engine`].
+//! The front of every rival: tonic's own server with the contract and the HTTP/2 settings of the gateway, on one thread, which
+//! knows Decrement and how to count. What decides is an [`Engine`].
 //!
 //! It runs in a process of its own, as the gateway does, with what it needs below it, and ends when its standard input ends.
 
@@ -28,10 +28,12 @@ use crate::plan::Rival;
 
 pub(crate) use {postgres_server::version as postgres_version, process::Front};
 
-/// As the gateway serves it; see `grpc::serve` and `config.default.toml`.
+/// As the gateway serves it; see `grpc::wire` and `config.default.toml`.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
 const CONCURRENT_STREAMS_MAX: u32 = 1024;
+const STREAM_WINDOW_BYTES: u32 = 256 << 10;
+const CONNECTION_WINDOW_BYTES: u32 = 4 << 20;
 
 /// What decides behind a front.
 pub(crate) trait Engine: Send + Sync + 'static {
@@ -63,16 +65,19 @@ pub(crate) async fn serve(rival: Rival, shelves: Shelves) -> Result<()> {
             redis.stop().await;
             served
         }
-        Rival::Postgres => {
-            let server = postgres_server::PostgresServer::start().await?;
-            let served = match postgres::start(server.socket_dir(), shelves).await {
-                Ok(engine) => serve_engine(engine).await,
-                Err(error) => Err(error),
-            };
-            server.stop().await?;
-            served
-        }
+        Rival::Postgres => serve_postgres(shelves, postgres::Commit::OnDisk).await,
+        Rival::PostgresAsync => serve_postgres(shelves, postgres::Commit::Later).await,
     }
+}
+
+async fn serve_postgres(shelves: Shelves, commit: postgres::Commit) -> Result<()> {
+    let server = postgres_server::PostgresServer::start().await?;
+    let served = match postgres::start(server.socket_dir(), shelves, commit).await {
+        Ok(engine) => serve_engine(engine).await,
+        Err(error) => Err(error),
+    };
+    server.stop().await?;
+    served
 }
 
 async fn serve_engine<E: Engine>(engine: E) -> Result<()> {
@@ -88,6 +93,8 @@ async fn serve_engine<E: Engine>(engine: E) -> Result<()> {
         .http2_keepalive_interval(Some(KEEPALIVE_INTERVAL))
         .http2_keepalive_timeout(Some(KEEPALIVE_TIMEOUT))
         .max_concurrent_streams(Some(CONCURRENT_STREAMS_MAX))
+        .initial_stream_window_size(Some(STREAM_WINDOW_BYTES))
+        .initial_connection_window_size(Some(CONNECTION_WINDOW_BYTES))
         .add_service(service::Service::new(engine));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     tokio::select! {

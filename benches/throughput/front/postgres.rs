@@ -1,5 +1,5 @@
 //! PostgreSQL with the guarantees of a Decrement: never below zero, once for each key, an event with every change, and on disk
-//! before the answer.
+//! before the answer, or, with `synchronous_commit` off, a moment after it.
 
 use std::path::Path;
 
@@ -19,6 +19,15 @@ const SELL: &str = include_str!("sell.sql");
 /// A call meets another with its key once at most: then the answer is there.
 const TRIES: usize = 2;
 
+/// When an answer is on disk.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Commit {
+    /// Before it is given: as installed.
+    OnDisk,
+    /// Less than a second later, as Redis's `everysec` has it.
+    Later,
+}
+
 /// Decides by one prepared statement.
 pub(super) struct Postgres {
     connections: Pool<Connection>,
@@ -30,8 +39,8 @@ struct Connection {
 }
 
 /// Connects and fills the shelves.
-pub(super) async fn start(socket_dir: &Path, shelves: Shelves) -> Result<Postgres> {
-    let first = connect(socket_dir).await?;
+pub(super) async fn start(socket_dir: &Path, shelves: Shelves, commit: Commit) -> Result<Postgres> {
+    let first = connect(socket_dir, commit).await?;
     first.batch_execute(SCHEMA).await?;
     // Named as `shelves::sku` names them.
     let fill = "INSERT INTO stock SELECT 'SKU-' || lpad(n::text, 6, '0'), $1::bigint, 1 \
@@ -41,16 +50,22 @@ pub(super) async fn start(socket_dir: &Path, shelves: Shelves) -> Result<Postgre
     first.batch_execute("VACUUM ANALYZE").await?;
     let mut connections = Vec::with_capacity(CONNECTIONS);
     for _ in 0..CONNECTIONS {
-        let client = connect(socket_dir).await?;
+        let client = connect(socket_dir, commit).await?;
         let sell = client.prepare(SELL).await?;
         connections.push(Connection { client, sell });
     }
     Ok(Postgres { connections: Pool::new(connections) })
 }
 
-async fn connect(socket_dir: &Path) -> Result<Client> {
+async fn connect(socket_dir: &Path, commit: Commit) -> Result<Client> {
     let mut config = Config::new();
     config.host_path(socket_dir).user("bench").dbname("postgres");
+    match commit {
+        Commit::OnDisk => {}
+        Commit::Later => {
+            config.options("-c synchronous_commit=off");
+        }
+    }
     let (client, connection) = config.connect(NoTls).await?;
     // Ends when its client is dropped.
     tokio::spawn(connection);

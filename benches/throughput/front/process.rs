@@ -11,7 +11,7 @@ use tokio::{
 };
 
 use super::Shelves;
-use crate::plan::Rival;
+use crate::{ending, plan::Rival};
 
 /// With a PostgreSQL to set up and fill.
 const START_TIMEOUT: Duration = Duration::from_secs(60);
@@ -30,6 +30,7 @@ impl Front {
         let mut process = Command::new(std::env::current_exe()?)
             .args(["--front", name.get_name()])
             .args(["--shelves", &shelves.skus.to_string(), &shelves.units.to_string()])
+            .env("TMPDIR", ending::folders())
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
             .kill_on_drop(true)
