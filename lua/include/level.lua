@@ -5,8 +5,8 @@ local level = {}
 -- Counts stay within what a Lua number prints without an exponent (14 digits).
 level.MAX = 10000000000000
 
--- Always answers a table: missing, broken or whole. All fields at once: a table grows by doubling, and each time costs more than
--- all of its fields. What a sale does not look at stays in the text.
+-- Always answers a table: missing, broken or whole. All fields at once: a table grows by doubling, which costs more than making
+-- it whole. What a sale does not look at stays in the text.
 function level.read(sku, text)
   local on_hand, held, version, refused
   if text then

@@ -8,7 +8,7 @@ function packed.operation(batch)
   local verb, home, field, fingerprint, cause, flags, count, at =
     struct.unpack('>c1HI4c0Bc0I4c0BB', batch.packed, batch.at)
   batch.at = at
-  -- All fields at once, and eight of them: a table grows by doubling, and each time costs more than all of its fields.
+  -- All fields at once, and eight of them: a table grows by doubling, which costs more than making it whole.
   return {
     verb = verb, home = home, field = field ~= '' and field, fingerprint = fingerprint, cause = cause, flags = flags,
     lines = false, given = false,

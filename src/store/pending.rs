@@ -1,4 +1,4 @@
-//! Mutations under way, for callers that have many of them: no timer of its own for each, and a queue that is not filled up.
+//! Mutations under way, for callers that keep the time themselves: one timer serves many of them, or the layer around has one.
 
 use std::{
     pin::Pin,

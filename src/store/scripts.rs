@@ -71,7 +71,8 @@ macro_rules! include_lua {
     ($($path:literal),+ $(,)?) => { concat!($(include_str!(concat!("../../lua/", $path, ".lua")), "\n"),+) };
 }
 
-/// Each verb becomes a function that makes it: most runs need one or two of them, and making all costs Redis more than a sale.
+/// Each verb becomes a function that makes it: most runs need one or two of them, and making all of
+/// them costs a lone sale a twentieth more.
 macro_rules! include_verbs {
     ($($verb:literal),+ $(,)?) => {
         concat!(
