@@ -299,7 +299,7 @@ fn store_settings(config: &Config, url: String) -> StoreSettings {
         batch_max: config.committer.batch_max,
         lines_max: config.committer.lines_max,
         queue_max: config.committer.queue_max,
-        scripts_in_flight_max: config.committer.scripts_in_flight_max,
+        scripts_in_flight_max: config.committer.scripts_of(threads(config)),
         overlap_calls_min: config.committer.overlap_calls_min,
         pool_max: config.redis.pool_max,
         channels: config.channels.iter().map(|channel| channel.id.clone()).collect(),
@@ -323,10 +323,14 @@ fn worker_settings(config: &Config) -> WorkerSettings {
     }
 }
 
+/// Threads that serve calls on this machine.
+fn threads(config: &Config) -> usize {
+    config.grpc.threads_of(std::thread::available_parallelism().map_or(1, usize::from))
+}
+
 fn grpc_settings(config: &Config, channels: Vec<ChannelInfo>) -> GrpcSettings {
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
     GrpcSettings {
-        threads: config.grpc.threads_of(cores),
+        threads: threads(config),
         message_bytes_max: config.grpc.message_bytes_max,
         concurrent_streams_max: config.grpc.concurrent_streams_max,
         watches_max: config.grpc.watches_max,

@@ -10,7 +10,7 @@ use std::{
 
 use anyhow::{Context as _, Result, bail};
 use hdrhistogram::Histogram;
-use stockgate::proto::{DecrementRequest, Line, stock_service_client::StockServiceClient};
+use stockgate::proto::{DecrementRequest, Line, LineResult, stock_service_client::StockServiceClient};
 use tokio::{task::JoinSet, time::timeout};
 use tonic::{
     Code, Status,
@@ -19,7 +19,7 @@ use tonic::{
 
 use crate::{
     plan::{Ask, Call, Load},
-    shelves::sku,
+    shelves::{number, sku},
 };
 use wire::Wire;
 
@@ -36,6 +36,8 @@ pub(crate) struct Callers {
     load: Load,
     /// Makes keys unlike those of every other round.
     rounds: u32,
+    /// Units sold of each SKU in all rounds, by its number.
+    sold: Arc<Mutex<Vec<i64>>>,
 }
 
 /// As many as `CONNECTIONS`, by what is asked over them.
@@ -52,8 +54,6 @@ pub(crate) struct Tally {
     pub(crate) refused: u64,
     /// Given up by who was asked; nothing is sold by them.
     pub(crate) failed: u64,
-    /// Units sold.
-    pub(crate) sold: i64,
     pub(crate) latency_us: Histogram<u64>,
     pub(crate) elapsed: Duration,
 }
@@ -61,7 +61,7 @@ pub(crate) struct Tally {
 impl Tally {
     pub(crate) fn new() -> Result<Self> {
         let latency_us = Histogram::new_with_max(LATENCY_US_MAX, 3)?;
-        Ok(Self { done: 0, refused: 0, failed: 0, sold: 0, latency_us, elapsed: Duration::ZERO })
+        Ok(Self { done: 0, refused: 0, failed: 0, latency_us, elapsed: Duration::ZERO })
     }
 
     /// Requests that were decided.
@@ -77,17 +77,13 @@ impl Tally {
         self.done += other.done;
         self.refused += other.refused;
         self.failed += other.failed;
-        self.sold += other.sold;
         self.elapsed += other.elapsed;
         Ok(self.latency_us.add(&other.latency_us)?)
     }
 
-    fn note(&mut self, answered: Result<i64, Status>) -> Result<()> {
+    fn note(&mut self, answered: Result<(), Status>) -> Result<()> {
         match answered {
-            Ok(units) => {
-                self.done += 1;
-                self.sold += units;
-            }
+            Ok(()) => self.done += 1,
             Err(status) if status.code() == Code::FailedPrecondition => self.refused += 1,
             Err(status) if status.code() == Code::Aborted => self.failed += 1,
             Err(status) => bail!("a call failed: {status}"),
@@ -116,7 +112,7 @@ impl Callers {
                 Connections::Streams(clients)
             }
         };
-        Ok(Self { connections, load, rounds: 0 })
+        Ok(Self { connections, load, rounds: 0, sold: Arc::new(Mutex::new(vec![0; load.skus])) })
     }
 
     /// Calls for so long; what is on its way then is still waited for, so that every sale is counted.
@@ -124,7 +120,7 @@ impl Callers {
         self.rounds += 1;
         let started = Instant::now();
         let tally = Arc::new(Mutex::new(Tally::new()?));
-        let round = Round { end: started + length, tally: Arc::clone(&tally) };
+        let round = Round { end: started + length, tally: Arc::clone(&tally), sold: Arc::clone(&self.sold) };
         let mut callers = JoinSet::new();
         match &self.connections {
             Connections::Calls(call, wires) => {
@@ -153,6 +149,11 @@ impl Callers {
         Ok(Tally { elapsed, ..tally.clone() })
     }
 
+    /// Units sold of each SKU so far, the warm-up's too.
+    pub(crate) fn sold(&self) -> Vec<i64> {
+        self.sold.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
     fn caller(&self, number: usize) -> Caller {
         Caller { skus: self.load.skus, round: self.rounds, number, asked: 0 }
     }
@@ -163,15 +164,21 @@ impl Callers {
 struct Round {
     end: Instant,
     tally: Arc<Mutex<Tally>>,
+    sold: Arc<Mutex<Vec<i64>>>,
 }
 
 impl Round {
-    fn note(&self, took: Duration, answered: Result<i64, Status>) -> Result<()> {
+    fn note(&self, took: Duration, answered: Result<Vec<LineResult>, Status>) -> Result<()> {
         let latency_us = u64::try_from(took.as_micros()).unwrap_or(LATENCY_US_MAX);
-        // One thread runs all callers: nobody ever waits for this lock.
+        // One thread runs all callers: nobody ever waits for these locks.
         let mut tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut sold = self.sold.lock().unwrap_or_else(PoisonError::into_inner);
+        for line in answered.iter().flatten() {
+            let place = number(&line.sku).and_then(|number| sold.get_mut(number));
+            *place.with_context(|| format!("{} was not asked for", line.sku))? += line.quantity;
+        }
         tally.latency_us.saturating_record(latency_us);
-        tally.note(answered)
+        tally.note(answered.map(drop))
     }
 }
 

@@ -12,7 +12,7 @@ use crate::{
         gateway::Gateway,
         process::{cpu_time, cpu_time_below},
     },
-    shelves::{self, Books, Sold},
+    shelves::{self, Books},
 };
 
 /// A running contender.
@@ -79,11 +79,11 @@ impl Running {
     }
 
     /// What is left; None: it keeps no count.
-    pub(crate) async fn count(&self, load: Load, sold: i64) -> Result<Option<Books>> {
+    pub(crate) async fn count(&self, load: Load, sold: &[i64]) -> Result<Option<Books>> {
         match self {
             Self::Rival(Rival::AtOnce, _) => Ok(None),
             Self::Gateway(_) | Self::Rival(Rival::Optimistic | Rival::Postgres | Rival::PostgresAsync, _) => {
-                shelves::count(self.url(), load, Sold::Sum(sold)).await.map(Some)
+                shelves::count(self.url(), load, sold).await.map(Some)
             }
         }
     }

@@ -50,8 +50,6 @@ struct Round {
 struct Turn {
     running: Running,
     callers: Callers,
-    /// With the warm-up, which the books know of too.
-    sold: i64,
     measured: Measured,
 }
 
@@ -61,8 +59,8 @@ pub(crate) async fn run(group: Group, pace: &Pace) -> Result<Table> {
     for contender in group.contenders {
         let running = Running::start(contender.server, contender.load).await?;
         let mut callers = Callers::connect(running.url(), contender.load).await?;
-        let sold = callers.round(pace.warm_up).await?.sold;
-        turns.push(Turn { running, callers, sold, measured: Measured::new(contender)? });
+        callers.round(pace.warm_up).await?;
+        turns.push(Turn { running, callers, measured: Measured::new(contender)? });
     }
     for _ in 0..pace.rounds {
         for turn in &mut turns {
@@ -87,14 +85,13 @@ impl Turn {
         let scripts = self.running.scripts().await?;
         let measured = &mut self.measured;
         measured.scripts = (|| Some(measured.scripts? + scripts? - scripts_before?))();
-        self.sold += tally.sold;
         measured.total.add(&tally)?;
         measured.rounds.push(Round { tally, cpu });
         Ok(())
     }
 
     async fn end(mut self) -> Result<Measured> {
-        self.measured.books = self.running.count(self.measured.contender.load, self.sold).await?;
+        self.measured.books = self.running.count(self.measured.contender.load, &self.callers.sold()).await?;
         self.measured.memory = self.running.memory().await?;
         drop(self.callers);
         self.running.stop().await?;

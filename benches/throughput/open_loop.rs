@@ -73,7 +73,7 @@ struct Books {
 /// Runs all rounds at a share of this peak.
 pub(crate) async fn run(peak_per_s: f64, pace: &Pace) -> Result<OpenLoop> {
     let rate = (peak_per_s * SHARE_OF_PEAK).floor();
-    let gateway = Gateway::start(plan::ONE_THREAD).await?;
+    let gateway = Gateway::start(plan::DEFAULTS).await?;
     round(&gateway.url, rate, pace.warm_up).await?;
     let mut rounds = Vec::new();
     for _ in 0..pace.rounds {

@@ -92,15 +92,14 @@ impl Ask {
 
 /// As much as a count may be: nothing is refused for lack of stock.
 const PLENTY: i64 = 1_000_000_000;
-/// One thread, as the fronts have one.
-pub(crate) const ONE_THREAD: &str = "[grpc]\nthreads = 1\n";
-const FSYNC_ALWAYS: &str = "[grpc]\nthreads = 1\n[embedded]\nfsync = \"always\"\n";
+/// As installed.
+pub(crate) const DEFAULTS: &str = "";
+const FSYNC_ALWAYS: &str = "[embedded]\nfsync = \"always\"\n";
 /// One script per call, each sent when its call comes.
-const NO_BATCHES: &str =
-    "[grpc]\nthreads = 1\n[committer]\nbatch_max = 1\nscripts_in_flight_max = 64\noverlap_calls_min = 1\n";
+const NO_BATCHES: &str = "[committer]\nbatch_max = 1\nscripts_in_flight_max = 64\noverlap_calls_min = 1\n";
 
 const AT_ONCE: Server = Server::Rival(Rival::AtOnce);
-const OURS: Server = Server::Gateway(ONE_THREAD);
+const OURS: Server = Server::Gateway(DEFAULTS);
 const POSTGRES_SYNC: Server = Server::Rival(Rival::Postgres);
 
 /// One unit of one SKU in each call.

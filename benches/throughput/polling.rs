@@ -75,7 +75,7 @@ pub(crate) async fn run() -> Result<Vec<Oversold>> {
         let orders = orders(orders_per_window);
         let load = Load { in_flight: SHOPS, skus: SKUS, units, ask: plan::SINGLE };
 
-        let gateway = Gateway::start(plan::ONE_THREAD).await?;
+        let gateway = Gateway::start(plan::DEFAULTS).await?;
         let by_polling = poll::run(&gateway, &orders, units).await?;
         gateway.stop().await?;
         let gateway = stocked(load).await?;
@@ -93,7 +93,7 @@ pub(crate) async fn run() -> Result<Vec<Oversold>> {
 }
 
 async fn stocked(load: Load) -> Result<Gateway> {
-    let gateway = Gateway::start(plan::ONE_THREAD).await?;
+    let gateway = Gateway::start(plan::DEFAULTS).await?;
     shelves::fill(&gateway.url, load).await?;
     Ok(gateway)
 }

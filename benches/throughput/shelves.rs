@@ -24,18 +24,8 @@ pub(crate) struct Books {
     pub(crate) left: i64,
     /// SKUs with fewer than none.
     pub(crate) negative: usize,
-    /// SKUs with more than at the start and, where each SKU's sales are known, those whose own books are wrong: two of them
-    /// may be right together.
+    /// SKUs whose own books are wrong: two of them may be right together.
     pub(crate) wrong: usize,
-}
-
-/// What the callers were sold.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum Sold<'a> {
-    /// Of all SKUs together.
-    Sum(i64),
-    /// Of each SKU, by its number.
-    Each(&'a [i64]),
 }
 
 impl Books {
@@ -47,6 +37,11 @@ impl Books {
 /// The name of a SKU of the bench.
 pub(crate) fn sku(number: usize) -> String {
     format!("SKU-{number:06}")
+}
+
+/// Its number again.
+pub(crate) fn number(sku: &str) -> Option<usize> {
+    sku.strip_prefix("SKU-")?.parse().ok()
 }
 
 /// Gives every SKU its units.
@@ -73,8 +68,8 @@ pub(crate) async fn fill(url: &str, load: Load) -> Result<()> {
     stream::iter(imports).buffer_unordered(IMPORTS_AT_ONCE).try_collect().await
 }
 
-/// Counts what is left of all SKUs.
-pub(crate) async fn count(url: &str, load: Load, sold: Sold<'_>) -> Result<Books> {
+/// Counts what is left of all SKUs; `sold` is what the callers were sold of each, by its number.
+pub(crate) async fn count(url: &str, load: Load, sold: &[i64]) -> Result<Books> {
     let channel = Endpoint::from_shared(url.to_owned())?.connect().await?;
     let mut client = StockServiceClient::new(channel);
     let mut left: Vec<i64> = Vec::with_capacity(load.skus);
@@ -89,13 +84,7 @@ pub(crate) async fn count(url: &str, load: Load, sold: Sold<'_>) -> Result<Books
     }
     let start = i64::try_from(load.skus)?.checked_mul(load.units).context("too many units")?;
     let negative = left.iter().filter(|left| **left < 0).count();
-    let (sold, wrong) = match sold {
-        Sold::Sum(sold) => (sold, left.iter().filter(|left| **left > load.units).count()),
-        Sold::Each(each) => {
-            ensure!(each.len() == left.len(), "{} SKUs were sold of {}", each.len(), left.len());
-            let pairs = left.iter().zip(each);
-            (each.iter().sum(), pairs.filter(|(left, sold)| *left + *sold != load.units).count())
-        }
-    };
-    Ok(Books { start, sold, left: left.iter().sum(), negative, wrong })
+    ensure!(sold.len() == left.len(), "{} SKUs were sold of {}", sold.len(), left.len());
+    let wrong = left.iter().zip(sold).filter(|(left, sold)| *left + *sold != load.units).count();
+    Ok(Books { start, sold: sold.iter().sum(), left: left.iter().sum(), negative, wrong })
 }

@@ -39,11 +39,12 @@ pub(super) struct Serve {
 }
 
 impl Serve {
-    /// Builds a runtime of the size the settings ask for, and serves on it.
+    /// Builds a runtime of the size settings and machine ask for, and serves on it.
     pub(super) fn run(self) -> Result<Verdict, CliError> {
         let config = self.config.load()?;
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
-        let runtime = runtime(config.grpc.threads_of(cores))?;
+        // With more than one thread calls are served on runtimes of their own, and this one has the workers.
+        let runtime = runtime(config.grpc.threads_of(cores).min((cores / 2).max(1)))?;
         runtime.block_on(serve(config, self.role))
     }
 }

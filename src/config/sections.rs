@@ -86,10 +86,10 @@ pub struct Grpc {
 }
 
 impl Grpc {
-    /// Threads on a machine of `cores`: the setting, or half the cores, at least one.
+    /// Threads on a machine of `cores`: the setting, or half the cores, at least two where there are two.
     pub fn threads_of(&self, cores: usize) -> usize {
-        // Half: Redis and the channels need the rest, and two threads on two cores are slower than one.
-        if self.threads == 0 { (cores / 2).max(1) } else { self.threads }
+        // Half: Redis and the channels need the rest. Two on two cores measured better than one: docs/benchmarks.md.
+        if self.threads == 0 { (cores / 2).max(2).min(cores) } else { self.threads }
     }
 }
 
@@ -109,10 +109,17 @@ pub struct Committer {
     pub lines_max: usize,
     /// Calls that may wait; half of them for one SKU.
     pub queue_max: usize,
-    /// Scripts on their way.
+    /// Scripts on their way, over all threads: see [`Committer::scripts_of`].
     pub scripts_in_flight_max: usize,
     /// Calls that must wait for another script to follow one that is on its way.
     pub overlap_calls_min: usize,
+}
+
+impl Committer {
+    /// Scripts on their way for each of so many threads: its part of all, at least one.
+    pub fn scripts_of(&self, threads: usize) -> usize {
+        (self.scripts_in_flight_max / threads.max(1)).max(1)
+    }
 }
 
 /// Holds and records.

@@ -56,7 +56,8 @@ fn the_defaults_are_complete_and_what_the_contract_says() {
     let waits = [propagation.breaker_window, propagation.breaker_first, propagation.breaker_cap];
     assert_eq!(waits, [30, 1, 30].map(Duration::from_secs));
     assert!(config.channels.is_empty());
-    assert_eq!([1, 2, 3, 64].map(|cores| config.grpc.threads_of(cores)), [1, 1, 1, 32]);
+    assert_eq!([1, 2, 3, 64].map(|cores| config.grpc.threads_of(cores)), [1, 2, 2, 32]);
+    assert_eq!([1, 2, 32].map(|threads| config.committer.scripts_of(threads)), [2, 1, 1]);
     assert_eq!(Role::default(), Role::All);
 }
 

@@ -33,9 +33,7 @@ pub(super) async fn call_until(
         let place = usize::try_from(answer.tag)?;
         let at = asked.get_mut(place).context("an answer to nothing that was asked")?;
         let sold = match answer.result {
-            Some(transact_response::Result::Decrement(sold)) => {
-                Ok(sold.lines.iter().map(|line| line.quantity).sum())
-            }
+            Some(transact_response::Result::Decrement(sold)) => Ok(sold.lines),
             Some(transact_response::Result::Problem(problem)) => {
                 Err(Status::new(problem.code.into(), problem.message))
             }

@@ -8,7 +8,9 @@ use bytes::{BufMut as _, Bytes, BytesMut};
 use h2::client::{self, SendRequest};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use prost::Message;
-use stockgate::proto::{CommitRequest, CommitResponse, DecrementResponse, ReserveRequest, ReserveResponse};
+use stockgate::proto::{
+    CommitRequest, CommitResponse, DecrementResponse, LineResult, ReserveRequest, ReserveResponse,
+};
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
 
@@ -58,14 +60,18 @@ impl Wire {
         })
     }
 
-    /// Sells one unit of each line; the units sold.
-    async fn decrement(&mut self, caller: &mut Caller, lines: usize) -> Result<Result<i64, Status>> {
+    /// Sells one unit of each line; what was sold.
+    async fn decrement(
+        &mut self,
+        caller: &mut Caller,
+        lines: usize,
+    ) -> Result<Result<Vec<LineResult>, Status>> {
         let answer = self.call(self.decrement.clone(), &caller.request(lines)).await?;
-        Ok(answer.map(|sold: DecrementResponse| sold.lines.iter().map(|line| line.quantity).sum()))
+        Ok(answer.map(|sold: DecrementResponse| sold.lines))
     }
 
-    /// Holds one unit and sells it; the units sold.
-    async fn pair(&mut self, caller: &mut Caller) -> Result<Result<i64, Status>> {
+    /// Holds one unit and sells it; what was sold.
+    async fn pair(&mut self, caller: &mut Caller) -> Result<Result<Vec<LineResult>, Status>> {
         let request =
             ReserveRequest { idempotency_key: caller.key(), lines: caller.lines(1), ..Default::default() };
         let held: ReserveResponse = match self.call(self.reserve.clone(), &request).await? {
@@ -75,7 +81,7 @@ impl Wire {
         let hold_id = held.hold.unwrap_or_default().hold_id;
         let request = CommitRequest { hold_id, idempotency_key: caller.key(), ..Default::default() };
         let answer = self.call(self.commit.clone(), &request).await?;
-        Ok(answer.map(|sold: CommitResponse| sold.lines.iter().map(|line| line.quantity).sum()))
+        Ok(answer.map(|sold: CommitResponse| sold.lines))
     }
 
     /// The answer to one call. Whoever has a clone waits for it before the next call, so there is always a place for it.

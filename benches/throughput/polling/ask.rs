@@ -12,7 +12,7 @@ use super::{ANSWER_TIMEOUT, Order, SKUS};
 use crate::{
     plan::Load,
     rig::gateway::Gateway,
-    shelves::{self, Books, Sold, sku},
+    shelves::{self, Books, sku},
 };
 
 /// Each shop asks the gateway for every order; what was sold and is left.
@@ -43,7 +43,7 @@ pub(super) async fn run(gateway: &Gateway, orders: &[Order], load: Load) -> Resu
         anyhow::Ok(())
     };
     timeout(ANSWER_TIMEOUT, all_answered).await.context("a shop is not answered")??;
-    shelves::count(&gateway.url, load, Sold::Each(&sold)).await
+    shelves::count(&gateway.url, load, &sold).await
 }
 
 /// Sells one unit, once.

@@ -19,7 +19,7 @@ use super::{ANSWER_TIMEOUT, Order, SHOPS, SKUS, ask};
 use crate::{
     plan::Load,
     rig::gateway::Gateway,
-    shelves::{self, Books, Sold, sku},
+    shelves::{self, Books, sku},
 };
 
 /// The latest event the histogram can tell.
@@ -70,7 +70,7 @@ pub(super) async fn run(gateway: &Gateway, orders: &[Order], load: Load) -> Resu
     }
     followers.shutdown().await;
     let lag_us = lock(&lag_us).clone();
-    Ok(Heard { beyond, lag_us, books: shelves::count(&gateway.url, load, Sold::Each(&sold)).await? })
+    Ok(Heard { beyond, lag_us, books: shelves::count(&gateway.url, load, &sold).await? })
 }
 
 /// What a shop knows of each SKU.
