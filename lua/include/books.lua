@@ -1,26 +1,14 @@
 -- The books of one run: what each partition is now, and what must be written of it.
 local books = {}
 
-function books.write_pairs(key, flat)
+function books.write_pairs(command, key, flat)
   for first = 1, #flat, 2 * reading.CHUNK do
-    redis.call('HSET', key, unpack(flat, first, math.min(first + 2 * reading.CHUNK - 1, #flat)))
+    redis.call(command, key, unpack(flat, first, math.min(first + 2 * reading.CHUNK - 1, #flat)))
   end
 end
 
 function books.level(batch, line)
   return batch.slots[line.number].levels[line.sku]
-end
-
--- Deltas are mostly the same few, and an index is told twice: each number is printed once in a run.
-local printed = {}
-
-local function print(number)
-  local text = printed[number]
-  if not text then
-    text = string.format('%d', number)
-    printed[number] = text
-  end
-  return text
 end
 
 -- Writes down one mutation; answers its index in this run's entry.
@@ -31,7 +19,7 @@ function books.record(slot, kind, cause, one, on_hand_delta, held_delta)
     slot.log_cause = cause
   end
   one.balance = level.balance(one)
-  log[#log + 1] = kind .. ' ' .. one.sku .. ' ' .. print(on_hand_delta) .. ' ' .. print(held_delta) .. ' ' .. one.balance
+  log[#log + 1] = kind .. ' ' .. one.sku .. ' ' .. digits.of(on_hand_delta) .. ' ' .. digits.of(held_delta) .. ' ' .. one.balance
   local index = slot.log_count
   slot.log_count = index + 1
   return index
@@ -46,7 +34,7 @@ end
 
 -- Names a mutation of this run, once its entry is written: partition, entry, index.
 function books.event_id(slot, index)
-  return slot.entry_text .. print(index)
+  return slot.entry_text .. digits.of(index)
 end
 
 -- Changes a level by deltas, with its version and event; answers its partition and the level.
@@ -59,7 +47,7 @@ function books.move(batch, line, kind, cause, on_hand_delta, held_delta)
   one.updated = batch.now_text
   one.missing = false
   one.index = books.record(slot, kind, cause, one, on_hand_delta, held_delta)
-  books.touch(slot, one)
+  if not one.dirty then books.touch(slot, one) end
   return slot, one
 end
 

@@ -10,26 +10,24 @@ local VERBS = {
 }
 local made = {}
 
--- The verb of a letter; made when the run first needs it.
+-- Makes the verb of a letter, when the run first needs it.
 local function verb_of(letter)
-  local verb = made[letter]
-  if not verb then
-    verb = verbs[VERBS[letter]]()
-    made[letter] = verb
-  end
+  local verb = verbs[VERBS[letter]]()
+  made[letter] = verb
   return verb
 end
 
 local function parse(batch, count)
   local ops = {}
   for index = 1, count do
-    local op, line_count = packed.operation(batch)
+    local op, letter, line_count = packed.operation(batch)
     if op.field then
       local wanted = batch.slots[op.home].wanted_records
       wanted[#wanted + 1] = op.field
     end
-    verb_of(op.verb).parse(batch, op, line_count)
-    ops[index] = op
+    local verb = made[letter] or verb_of(letter)
+    verb.parse(batch, op, line_count)
+    op.verb, ops[index] = verb, op
   end
   return ops
 end
@@ -39,12 +37,12 @@ local function decide(batch, op)
   local slot = batch.slots[op.home]
   local found = op.field and slot.records[op.field]
   if found and not found.fingerprint then return answer.undecided('broken record ' .. op.field) end
-  if found and op.verb ~= 'k' then
+  if found and not op.verb.reads_records then
     if found.fingerprint == op.fingerprint then return { replay = found.given } end
     if found.fingerprint == '-' then return answer.undecided('burnt') end
     return answer.undecided('conflict ' .. found.fingerprint)
   end
-  local given = verb_of(op.verb).apply(batch, op, found)
+  local given = op.verb.apply(batch, op, found)
   if given.kept and op.field then
     -- The operation is its own record, for those after it in this run.
     op.given = given

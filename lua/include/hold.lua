@@ -12,31 +12,35 @@ function hold.read(id, text)
       string.match(text, '^(%d+) (%S+) (%d+) (%d+) (%d+) ()', at)
     if not number then return nil end
     lines[index] = {
-      number = tonumber(number), sku = sku, reserved = tonumber(reserved),
-      held = tonumber(held), committed = tonumber(committed),
+      number = tonumber(number), sku = sku, reserved = reserved, held = tonumber(held), committed = tonumber(committed),
     }
     at = after
   end
   local cause = string.sub(text, at)
-  if not string.find(cause, '^{[^\n]*$') or state == 'h' and #lines == 0 then return nil end
+  -- Answers are told apart by line: a text with more than one is broken.
+  if string.sub(cause, 1, 1) ~= '{' or string.find(cause, '\n', 1, true) or state == 'h' and #lines == 0 then return nil end
   return { id = id, state = state, deadline = tonumber(deadline), made = made, lines = lines, cause = cause }
 end
 
+-- "<sku reserved held committed> "
+local function told(line)
+  return line.sku .. ' ' .. line.reserved .. ' ' .. digits.of(line.held) .. ' ' .. digits.of(line.committed) .. ' '
+end
+
 function hold.write(one)
-  local parts = { one.state, one.deadline, one.made, #one.lines }
-  for _, line in ipairs(one.lines) do
-    parts[#parts + 1] = line.number .. ' ' .. line.sku .. ' ' .. line.reserved .. ' ' .. line.held .. ' ' .. line.committed
+  local parts = { one.state .. ' ' .. digits.of(one.deadline) .. ' ' .. one.made .. ' ' .. digits.of(#one.lines) .. ' ' }
+  for index = 1, #one.lines do
+    local line = one.lines[index]
+    parts[index + 1] = digits.of(line.number) .. ' ' .. told(line)
   end
   parts[#parts + 1] = one.cause
-  return table.concat(parts, ' ')
+  return table.concat(parts)
 end
 
 -- What an answer says of a hold: "<id> <state> <deadline> <n> <sku reserved held committed>… <cause of its reserve>".
 function hold.tell(one)
-  local parts = { '', one.id, one.state, one.deadline, #one.lines }
-  for _, line in ipairs(one.lines) do
-    parts[#parts + 1] = line.sku .. ' ' .. line.reserved .. ' ' .. line.held .. ' ' .. line.committed
-  end
+  local parts = { ' ' .. one.id .. ' ' .. one.state .. ' ' .. digits.of(one.deadline) .. ' ' .. digits.of(#one.lines) .. ' ' }
+  for index = 1, #one.lines do parts[index + 1] = told(one.lines[index]) end
   parts[#parts + 1] = one.cause
-  return table.concat(parts, ' ')
+  return table.concat(parts)
 end

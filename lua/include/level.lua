@@ -2,6 +2,8 @@
 -- "<on hand> <held> <version> <updated, ms> <version last refused> <last event, or ->".
 local level = {}
 
+local format, match = string.format, string.match
+
 -- Counts stay within what a Lua number prints without an exponent (14 digits).
 level.MAX = 10000000000000
 
@@ -10,7 +12,7 @@ level.MAX = 10000000000000
 function level.read(sku, text)
   local on_hand, held, version, refused
   if text then
-    on_hand, held, version, refused = string.match(text, '^(%-?%d+) (%d+) (%d+) %d+ (%d+) %S+$')
+    on_hand, held, version, refused = match(text, '^(%-?%d+) (%d+) (%d+) %d+ (%d+) %S+$')
   end
   return {
     sku = sku, text = text or '', missing = not text, broken = text and not on_hand,
@@ -26,10 +28,9 @@ function level.last_change(one)
   return updated, event
 end
 
--- "<on hand> <held> <version>" as level, event and answer all say it. Printing a number costs more than anything else here,
--- and `..` prints it as a float, which costs twice as much.
+-- "<on hand> <held> <version>" as level, event and answer all say it.
 function level.balance(one)
-  return string.format('%d %d %d', one.on_hand, one.held, one.version)
+  return format('%d %d %d', one.on_hand, one.held, one.version)
 end
 
 function level.write(one)

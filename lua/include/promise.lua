@@ -18,13 +18,12 @@ function promise.live(batch, op)
   return one, nil
 end
 
--- What a commit or release names of a hold, as sku -> units; nothing named is all. Or nil, answer when it names too much.
+-- What a commit or release names of a hold, as sku -> units; nil when it names nothing, which is all. Or nil, answer when it
+-- names too much.
 function promise.selection(op, one)
+  if #op.lines == 0 then return nil end
   local chosen, rest, too_much = {}, {}, {}
-  for _, line in ipairs(one.lines) do
-    rest[line.sku] = line.held
-    if #op.lines == 0 then chosen[line.sku] = line.held end
-  end
+  for _, line in ipairs(one.lines) do rest[line.sku] = line.held end
   for _, asked in ipairs(op.lines) do
     local held = rest[asked.sku] or 0
     if asked.quantity > held then
@@ -34,4 +33,10 @@ function promise.selection(op, one)
   end
   if #too_much > 0 then return nil, answer.list('exceeds', too_much) end
   return chosen, nil
+end
+
+-- The units of a line that were chosen.
+function promise.chosen(chosen, line)
+  if not chosen then return line.held end
+  return chosen[line.sku] or 0
 end

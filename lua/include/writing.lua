@@ -2,21 +2,24 @@
 local writing = {}
 
 local function write_holds(slot)
-  local live, ended, gone = {}, {}, slot.stale_deadlines
+  if #slot.touched_holds == 0 and #slot.stale_deadlines == 0 then return end
+  local live, ended, deadlines, gone = {}, {}, {}, slot.stale_deadlines
   local unheld = {}
   for _, one in ipairs(slot.touched_holds) do
     local target = one.state == 'h' and live or ended
     target[#target + 1] = one.id
     target[#target + 1] = hold.write(one)
     if one.state == 'h' then
-      redis.call('ZADD', slot.deadlines_key, one.deadline, one.id)
+      deadlines[#deadlines + 1] = digits.of(one.deadline)
+      deadlines[#deadlines + 1] = one.id
     elseif one.live then
       unheld[#unheld + 1] = one.id
       gone[#gone + 1] = one.id
     end
   end
-  books.write_pairs(slot.live_key, live)
-  books.write_pairs(slot.ended_key, ended)
+  books.write_pairs('HSET', slot.live_key, live)
+  books.write_pairs('HSET', slot.ended_key, ended)
+  books.write_pairs('ZADD', slot.deadlines_key, deadlines)
   for first = 1, #unheld, reading.CHUNK do
     redis.call('HDEL', slot.live_key, unpack(unheld, first, math.min(first + reading.CHUNK - 1, #unheld)))
   end
@@ -43,8 +46,8 @@ function writing.all(batch)
       local op = slot.new_records[index]
       records[2 * index - 1], records[2 * index] = op.field, op.fingerprint .. ' ' .. answer.text(op.given)
     end
-    books.write_pairs(slot.stock, levels)
-    books.write_pairs(slot.records_key, records)
+    books.write_pairs('HSET', slot.stock, levels)
+    books.write_pairs('HSET', slot.records_key, records)
     write_holds(slot)
     for _, id in ipairs(slot.parked) do
       redis.call('ZADD', slot.deadlines_key, batch.now + expiry.PARKED_MS, id)

@@ -16,8 +16,9 @@ local function reacquire(batch, op, one)
   if refused then return refused end
   local wanted = {}
   for _, line in ipairs(one.lines) do
-    if (chosen[line.sku] or 0) > 0 then
-      wanted[#wanted + 1] = { number = line.number, sku = line.sku, quantity = chosen[line.sku], of = line }
+    local units = promise.chosen(chosen, line)
+    if units > 0 then
+      wanted[#wanted + 1] = { number = line.number, sku = line.sku, quantity = units, of = line }
     end
   end
   refused = rules.refusal(batch, op, wanted)
@@ -45,7 +46,7 @@ function commit.apply(batch, op)
   local cause = op.cause .. ' ' .. one.cause
   local changes, left = {}, 0
   for _, line in ipairs(one.lines) do
-    local sold = chosen[line.sku] or 0
+    local sold = promise.chosen(chosen, line)
     local back = op.keep_open and 0 or line.held - sold
     if sold + back > 0 then
       local kind = sold > 0 and 'c' or 'l'

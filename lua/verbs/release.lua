@@ -10,7 +10,7 @@ end
 
 local function bury_unborn(batch, op)
   local slot = batch.slots[op.home]
-  local one = { id = op.hold, state = 'l', deadline = 0, made = batch.now, lines = {}, cause = '{}' }
+  local one = { id = op.hold, state = 'l', deadline = 0, made = batch.now_text, lines = {}, cause = '{}' }
   slot.holds[op.hold] = one
   books.touch_hold(slot, one)
   return answer.ok_hold({}, one)
@@ -27,7 +27,7 @@ function release.apply(batch, op)
   local cause = op.cause .. ' ' .. one.cause
   local changes, left, sold = {}, 0, 0
   for _, line in ipairs(one.lines) do
-    local back = chosen[line.sku] or 0
+    local back = promise.chosen(chosen, line)
     if back > 0 then changes[#changes + 1] = books.move_held(batch, line, 'l', cause, 0, -back, back) end
     line.held = line.held - back
     left = left + line.held

@@ -22,14 +22,14 @@ function reserve.apply(batch, op)
   local refused = rules.refusal(batch, op, op.lines)
   if refused then return refused end
   local one = {
-    id = op.hold, state = 'h', deadline = batch.now + op.ttl_ms, made = batch.now, lines = {}, cause = op.cause,
+    id = op.hold, state = 'h', deadline = batch.now + op.ttl_ms, made = batch.now_text, lines = {}, cause = op.cause,
   }
   for index, line in ipairs(op.lines) do
     books.move_own(batch, line, 'r', op.cause, 0, line.quantity)
     one.lines[index] =
-      { number = line.number, sku = line.sku, reserved = line.quantity, held = line.quantity, committed = 0 }
+      { number = line.number, sku = line.sku, reserved = digits.of(line.quantity), held = line.quantity, committed = 0 }
   end
   slot.holds[op.hold] = one
   books.touch_hold(slot, one)
-  return answer.ok_with(op.lines, ' ' .. one.id .. ' ' .. one.deadline)
+  return answer.ok_with(op.lines, ' ' .. one.id .. ' ' .. digits.of(one.deadline))
 end

@@ -86,6 +86,7 @@ const TRANSACT: &str = concat!(
     include_lua!(
         "transact",
         "include/redis",
+        "include/digits",
         "include/level",
         "include/hold",
         "include/slots",
