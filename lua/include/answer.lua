@@ -38,6 +38,11 @@ end
 function answer.text(one)
   if one.text then return one.text end
   local changes = one.changes
+  if not changes then
+    -- A single sale is its own answer.
+    one.text = 'ok 1 ' .. one.balance .. ' ' .. books.event_id(one.slot, one.index)
+    return one.text
+  end
   if #changes == 1 and not one.tail then
     one.text = 'ok 1 ' .. changes[1].balance .. ' ' .. event_of(changes[1])
     return one.text
