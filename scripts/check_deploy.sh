@@ -157,10 +157,11 @@ wait_for() {
     done
 }
 
-# What the gateway looks at when it starts: src/store/inspect.rs.
+# What the gateway looks at when it starts (src/store/inspect.rs), of configuration $1 on port $2.
 keeps_stock() {
     for setting in 'appendonly yes' 'appendfsync everysec|always' 'maxmemory-policy noeviction' 'save '; do
-        wait_for "port $1: ${setting%% *}" "^(${setting#* })\$" "$1" CONFIG GET "${setting%% *}" || return 1
+        wait_for "$1.conf: ${setting%% *}" "^(${setting#* })\$" "$2" CONFIG GET "${setting%% *}" ||
+            fail "$1.conf: stock may be lost, see ${setting%% *}"
     done
 }
 
@@ -172,9 +173,9 @@ start_all() {
     start_redis replica "$replica" --replicaof "127.0.0.1 $standalone"
     start_redis cluster "$cluster" --cluster-port "$bus"
 
-    for port in "$standalone" "$replica" "$cluster"; do
-        keeps_stock "$port" || fail 'a configuration that loses stock'
-    done
+    keeps_stock standalone "$standalone"
+    keeps_stock replica "$replica"
+    keeps_stock cluster "$cluster"
     # A sale, and its copy.
     redis-cli -p "$standalone" SET sale 1 >/dev/null
     wait_for 'replica.conf: the copy of a sale' '^1$' "$replica" GET sale || fail 'replica.conf'
