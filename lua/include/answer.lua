@@ -27,7 +27,7 @@ end
 
 -- "<word> <n> <item>…"
 function answer.list(word, items)
-  return answer.refuse(word .. ' ' .. #items .. ' ' .. table.concat(items, ' '))
+  return answer.refuse(word .. ' ' .. digits.of(#items) .. ' ' .. table.concat(items, ' '))
 end
 
 local function event_of(change)
@@ -47,9 +47,9 @@ function answer.text(one)
     one.text = 'ok 1 ' .. changes[1].balance .. ' ' .. event_of(changes[1])
     return one.text
   end
-  local parts = { 'ok ' .. #changes }
+  local parts = { 'ok ' .. digits.of(#changes) }
   for _, change in ipairs(changes) do
-    if one.named then parts[#parts + 1] = change.sku .. ' ' .. change.quantity end
+    if one.named then parts[#parts + 1] = change.sku .. ' ' .. digits.of(change.quantity) end
     parts[#parts + 1] = change.balance .. ' ' .. event_of(change)
   end
   one.text = table.concat(parts, ' ') .. (one.tail or '')
