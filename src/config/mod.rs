@@ -24,7 +24,7 @@ use serde::Deserialize;
 pub use channel::{CHANNELS_MAX, Channel, ChannelKind};
 pub use problem::{ConfigError, Origin, Problem};
 pub use secret_url::SecretUrl;
-pub use sections::{Committer, Embedded, Fsync, Grpc, Holds, Http, Log, Propagation, Redis};
+pub use sections::{Committer, Durability, Embedded, Fsync, Grpc, Holds, Http, Log, Propagation, Redis};
 
 /// The built-in defaults, which are also the manual of settings.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -70,6 +70,8 @@ pub struct Config {
     pub http: Http,
     /// Group commit.
     pub committer: Committer,
+    /// How durable changes are when the caller does not say.
+    pub durability: Durability,
     /// Holds and records.
     pub holds: Holds,
     /// From event to channel.
@@ -107,6 +109,7 @@ impl Config {
             grpc: raw.grpc,
             http: raw.http,
             committer: raw.committer,
+            durability: raw.durability,
             holds: raw.holds,
             propagation: raw.propagation,
             log: raw.log,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::domain::QUANTITY_MAX;
 
 use super::{
-    Committer, Embedded, Grpc, Holds, Http, Log, Origin, Problem, Propagation, Redis,
+    Committer, Durability, Embedded, Grpc, Holds, Http, Log, Origin, Problem, Propagation, Redis,
     channel::{CHANNELS_MAX, RawChannel},
     environment,
     layers::{self, Origins, Table},
@@ -44,6 +44,9 @@ pub(super) const SETTINGS: &[(&str, Shape)] = &[
     ("committer.queue_max", Integer(1, 1_000_000)),
     ("committer.scripts_in_flight_max", Integer(1, 64)),
     ("committer.overlap_calls_min", Integer(1, 512)),
+    ("durability.level", Words(&["memory", "replicated", "fsync"])),
+    ("durability.replicas", Integer(1, 16)),
+    ("durability.wait_timeout", Span("1ms", "1m")),
     ("holds.ttl_default", Span("1ms", "24h")),
     ("holds.ttl_max", Span("1ms", "24h")),
     ("holds.retention", Span("1s", "90d")),
@@ -98,6 +101,7 @@ pub(super) struct Raw {
     pub(super) grpc: Grpc,
     pub(super) http: Http,
     pub(super) committer: Committer,
+    pub(super) durability: Durability,
     pub(super) holds: Holds,
     pub(super) propagation: Propagation,
     pub(super) log: Log,

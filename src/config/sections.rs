@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
-    domain::{Backoff, BreakerTerms, Partitions},
+    domain::{self, Backoff, BreakerTerms, DurabilityProblem, Partitions, Replicas},
     telemetry::LogFormat,
 };
 
@@ -119,6 +119,36 @@ impl Committer {
     /// Scripts on their way for each of so many threads: its part of all, at least one.
     pub fn scripts_of(&self, threads: usize) -> usize {
         (self.scripts_in_flight_max / threads.max(1)).max(1)
+    }
+}
+
+/// How durable changes are when the caller does not say.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "RawDurability")]
+pub struct Durability {
+    /// The level.
+    pub level: domain::Durability,
+    /// How long a batch may wait to be as durable as asked.
+    pub wait_timeout: Duration,
+}
+
+#[derive(Deserialize)]
+struct RawDurability {
+    level: String,
+    replicas: i64,
+    #[serde(with = "humantime_serde")]
+    wait_timeout: Duration,
+}
+
+impl TryFrom<RawDurability> for Durability {
+    type Error = DurabilityProblem;
+
+    fn try_from(raw: RawDurability) -> Result<Self, DurabilityProblem> {
+        let level = match raw.level.as_str() {
+            "replicated" => domain::Durability::Replicated(Replicas::parse(raw.replicas)?),
+            other => other.parse()?,
+        };
+        Ok(Self { level, wait_timeout: raw.wait_timeout })
     }
 }
 

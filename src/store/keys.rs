@@ -70,6 +70,11 @@ impl Keys {
         self.of(partition, "poison")
     }
 
+    /// Written behind a batch that must be durable, so that there is a newest write to wait for.
+    pub(super) fn nudge(&self, partition: Partition) -> String {
+        self.of(partition, "nudge")
+    }
+
     pub(super) fn stock(&self, partition: Partition) -> String {
         self.of(partition, "stock")
     }
