@@ -201,13 +201,7 @@ impl Committer {
         for _ in 0..ROTATIONS_MAX {
             let partitions = self.partitions(batch);
             let command = self.command(batch, &partitions, script);
-            let (reply, confirmed) = match &self.confirming {
-                None => (self.call(connection, script, &command).await?, Confirmed::default()),
-                Some(confirming) => {
-                    let nudge = self.keys.nudge(partitions[0]);
-                    confirming.run(connection, script, &command, &nudge, batch).await?
-                }
-            };
+            let reply = self.call(connection, script, &command).await?;
             let Value::Array(mut items) = reply else {
                 return Err(corrupt(&reply));
             };
@@ -220,6 +214,13 @@ impl Committer {
                     if lines_of(&lines).count() != batch.len() {
                         return Err(corrupt(&Value::BulkString(lines)));
                     }
+                    let confirmed = match &self.confirming {
+                        None => Confirmed::default(),
+                        Some(confirming) => {
+                            let nudge = self.keys.nudge(partitions[0]);
+                            confirming.confirm(connection, &nudge, batch).await?
+                        }
+                    };
                     return Ok(Answered { lines, confirmed });
                 }
                 (Some("rotate"), 2) => {

@@ -5,7 +5,7 @@
 
 use std::{fmt::Write as _, sync::LazyLock};
 
-use redis::{Arg, ErrorKind, RedisError, RedisResult, ServerErrorKind, Value, aio::ConnectionLike};
+use redis::{Arg, ErrorKind, RedisResult, ServerErrorKind, Value, aio::ConnectionLike};
 
 /// EVALSHA and the hash; the count of keys follows.
 const ARGUMENTS_BEFORE_KEYS: usize = 2;
@@ -41,13 +41,15 @@ impl Script {
         command: &redis::Cmd,
     ) -> RedisResult<Value> {
         match ask(connection, command).await {
-            Err(error) if is_forgotten(&error) => ask(connection, &self.with_text(command)).await,
+            Err(error) if error.kind() == ErrorKind::Server(ServerErrorKind::NoScript) => {
+                ask(connection, &self.with_text(command)).await
+            }
             answer => answer,
         }
     }
 
     /// The same call as EVAL.
-    pub(super) fn with_text(&self, command: &redis::Cmd) -> redis::Cmd {
+    fn with_text(&self, command: &redis::Cmd) -> redis::Cmd {
         let mut whole = redis::cmd("EVAL");
         whole.arg(&self.text);
         for argument in command.args_iter().skip(ARGUMENTS_BEFORE_KEYS) {
@@ -63,11 +65,6 @@ impl Script {
         load.arg("LOAD").arg(&self.text);
         ask(connection, &load).await.map(drop)
     }
-}
-
-/// Whether Redis does not know the script that was called: nothing was carried out.
-pub(super) fn is_forgotten(error: &RedisError) -> bool {
-    error.kind() == ErrorKind::Server(ServerErrorKind::NoScript)
 }
 
 macro_rules! include_lua {

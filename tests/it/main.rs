@@ -16,6 +16,8 @@ mod counts;
 mod dead_gateway;
 mod dead_letters;
 mod dead_rules;
+mod durability;
+mod durability_pair;
 mod exposure;
 mod gateway;
 mod gateway_bad_input;

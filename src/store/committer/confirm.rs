@@ -1,6 +1,7 @@
 //! The wait behind a batch until it is as durable as its calls ask, on the connection that carried it.
 //!
-//! That connection is its own: Redis answers nothing else on it while a wait hangs.
+//! That connection is its own: Redis answers nothing else on it while a wait hangs. The wait is sent when the script has answered:
+//! a script that must go again, or was not carried out, is not waited for.
 //!
 //! WAIT and WAITAOF wait for what their own connection wrote last. A batch of repeats writes nothing, and what it repeats may
 //! have come a moment ago by another gateway. So a tiny write, the nudge, goes between the script and the wait: replication
@@ -21,7 +22,6 @@ use crate::{
         StoreError,
         error::Lack,
         link::{Connection, Link},
-        scripts::{self, Script},
     },
     telemetry,
 };
@@ -205,64 +205,50 @@ impl Confirming {
         self.link.fault(connection, error).await
     }
 
-    /// Runs a script over a batch, and waits until what it wrote is as durable as its calls ask or the time is over.
+    /// Waits until what the script of a batch wrote, or found written, is as durable as its calls ask, or the time is over.
     /// `nudge` is a key of one of its partitions.
-    pub(super) async fn run(
+    pub(super) async fn confirm(
         &self,
         connection: &Connection,
-        script: &Script,
-        command: &redis::Cmd,
         nudge: &str,
         batch: &[Call],
-    ) -> Result<(Value, Confirmed), StoreError> {
+    ) -> Result<Confirmed, StoreError> {
         let wanted = Wanted::of(batch);
         let started = Instant::now();
-        let mut replies = self.send(connection, command.clone(), nudge, wanted).await?;
-        if matches!(&replies.script, Err(error) if scripts::is_forgotten(error)) {
-            replies = self.send(connection, script.with_text(command), nudge, wanted).await?;
-        }
-        let reply = match replies.script {
-            Ok(reply) => reply,
-            Err(error) => return Err(self.fault(connection, error).await),
-        };
-        let confirmed = match (replies.nudge, replies.confirmed) {
-            (Ok(_), Ok(confirmed)) => confirmed,
-            // Over maxmemory: what gives back is written, and the nudge is not.
-            (Err(error), _) if matches!(self.link.classify(error.clone()), StoreError::OutOfMemory) => {
-                Confirmed::default()
-            }
-            (Err(error), _) | (_, Err(error)) => {
-                // Demoted meanwhile, for one: whether the change stays is decided elsewhere. The repeat finds out.
-                self.fault(connection, error.clone()).await;
-                self.link.discard(connection).await;
-                return Err(StoreError::Unconfirmed { source: error });
-            }
-        };
+        let waited = self.wait(connection, nudge, wanted).await;
         let elapsed = started.elapsed();
         for (is_wanted, seconds) in [wanted.replicas > 0, wanted.fsync].into_iter().zip(&self.seconds) {
             if is_wanted {
                 seconds.record(elapsed);
             }
         }
+        let confirmed = match waited? {
+            Waited { nudge: Ok(_), confirmed: Ok(confirmed) } => confirmed,
+            // Over maxmemory: what gives back is written, and the nudge is not.
+            Waited { nudge: Err(error), .. }
+                if matches!(self.link.classify(error.clone()), StoreError::OutOfMemory) =>
+            {
+                Confirmed::default()
+            }
+            Waited { nudge: Err(error), .. } | Waited { confirmed: Err(error), .. } => {
+                // Demoted meanwhile, for one: whether the change stays is decided elsewhere. The repeat finds out.
+                self.forget();
+                self.link.discard(connection).await;
+                return Err(StoreError::Unconfirmed { source: error });
+            }
+        };
         if wanted.fsync && !confirmed.is_on_disk {
             // Somebody may have changed the settings since they were asked.
             self.forget();
         }
-        Ok((reply, confirmed))
+        Ok(confirmed)
     }
 
-    async fn send(
-        &self,
-        connection: &Connection,
-        command: redis::Cmd,
-        nudge: &str,
-        wanted: Wanted,
-    ) -> Result<Replies, StoreError> {
+    async fn wait(&self, connection: &Connection, nudge: &str, wanted: Wanted) -> Result<Waited, StoreError> {
         let way = self.known_of(connection).fsync.filter(|_| wanted.fsync);
         let timeout_ms = u64::try_from(self.wait_timeout.as_millis()).unwrap_or(u64::MAX).max(1);
         let mut pipeline = redis::pipe();
-        pipeline.ignore_errors().add_command(command);
-        pipeline.cmd("HSET").arg(nudge).arg("at").arg(1);
+        pipeline.ignore_errors().cmd("HSET").arg(nudge).arg("at").arg(1);
         if wanted.replicas > 0 {
             pipeline.cmd("WAIT").arg(wanted.replicas).arg(timeout_ms);
         }
@@ -282,8 +268,8 @@ impl Confirming {
             Err(error) => return Err(self.fault(connection, error).await),
         };
         let mut next = || replies.next().unwrap_or(Ok(Value::Nil));
-        let (script, nudge) = (next(), next());
-        let mut confirm = || {
+        let nudge = next();
+        let mut read = || {
             let mut confirmed = Confirmed::default();
             if wanted.replicas > 0 {
                 confirmed.replicas = redis::from_redis_value(next()?)?;
@@ -298,8 +284,8 @@ impl Confirming {
             };
             Ok(confirmed)
         };
-        let confirmed = confirm();
-        Ok(Replies { script, nudge, confirmed })
+        let confirmed = read();
+        Ok(Waited { nudge, confirmed })
     }
 
     /// Counts an answer that falls short of what its call asked, and says so now and then.
@@ -325,8 +311,7 @@ impl Confirming {
     }
 }
 
-struct Replies {
-    script: RedisResult<Value>,
+struct Waited {
     nudge: RedisResult<Value>,
     confirmed: RedisResult<Confirmed>,
 }
