@@ -25,6 +25,7 @@ mod gateway_calls;
 mod gateway_cli;
 mod gateway_contract;
 mod gateway_crash;
+mod gateway_durability;
 mod gateway_events;
 mod gateway_frames;
 mod gateway_inventory;

@@ -3,7 +3,7 @@
 //! That connection is its own: Redis answers nothing else on it while a wait hangs. The wait is sent when the script has answered:
 //! a script that must go again, or was not carried out, is not waited for.
 //!
-//! WAIT and WAITAOF wait for what their own connection wrote last. A batch of repeats writes nothing, and what it repeats may
+//! WAIT and WAITAOF wait for what their own connection wrote last (since 7.2; 7.0 is kinder). A batch of repeats writes nothing, and what it repeats may
 //! have come a moment ago by another gateway. So a tiny write, the nudge, goes between the script and the wait: replication
 //! and the append-only file keep the order of writes, and whoever has the nudge has all that was written before it.
 
