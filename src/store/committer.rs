@@ -5,6 +5,7 @@
 //! than memory have one of their own, with a connection of its own (`confirm`). Another script follows the first on the
 //! same connection when enough calls wait for it, so that Redis does not idle while the answers of the first are handed out.
 
+mod ability;
 mod backlog;
 mod batch;
 mod confirm;

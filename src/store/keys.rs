@@ -162,7 +162,7 @@ mod tests {
                 "sg:{p7}:ev",
             ]
         );
-        assert_eq!(channel.due, "sg:{p7}:due:web");
+        assert_eq!([channel.due.as_str(), &keys.nudge(seven)], ["sg:{p7}:due:web", "sg:{p7}:nudge"]);
         let all = transact.iter().chain([
             &channel.due,
             &channel.lease,

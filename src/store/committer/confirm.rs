@@ -3,30 +3,33 @@
 //! That connection is its own: Redis answers nothing else on it while a wait hangs. The wait is sent when the script has answered:
 //! a script that must go again, or was not carried out, is not waited for.
 //!
-//! WAIT and WAITAOF wait for what their own connection wrote last (since 7.2; 7.0 is kinder). A batch of repeats writes nothing, and what it repeats may
-//! have come a moment ago by another gateway. So a tiny write, the nudge, goes between the script and the wait: replication
-//! and the append-only file keep the order of writes, and whoever has the nudge has all that was written before it.
+//! WAIT and WAITAOF wait for what their own connection wrote last (since 7.2; 7.0 is kinder). A batch of repeats writes nothing,
+//! and what it repeats may have come a moment ago by another gateway. So a tiny write, the nudge, goes between the script and
+//! the wait: replication and the append-only file keep the order of writes, and whoever has the nudge has all that was
+//! written before it.
 
 use std::{
-    collections::HashMap,
     sync::{Arc, Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
 use metrics::{Counter, Histogram, counter, histogram};
-use redis::{ErrorKind, RedisError, RedisResult, ServerErrorKind, Value};
+use redis::{RedisError, RedisResult, Value};
 
 use crate::{
     domain::{Achieved, Durability},
     store::{
         StoreError,
-        error::Lack,
         link::{Connection, Link},
     },
     telemetry,
 };
 
-use super::{Call, refuse_all};
+use super::{
+    Call,
+    ability::{Abilities, AppendOnly, FsyncWay},
+    refuse_all,
+};
 
 /// How often it is logged that answers fall short: while a replica is away each of them does.
 const SHORT_LOG_INTERVAL: Duration = Duration::from_secs(10);
@@ -37,28 +40,10 @@ const WAITED_FOR: [&str; 2] = ["replicated", "fsync"];
 pub(in crate::store) struct Confirming {
     pub(in crate::store) link: Arc<Link>,
     wait_timeout: Duration,
-    /// What the connection last used can confirm.
-    known: Mutex<Known>,
+    abilities: Abilities,
     short_log: Mutex<ShortLog>,
     seconds: [Histogram; WAITED_FOR.len()],
     short: [Counter; WAITED_FOR.len()],
-}
-
-#[derive(Debug, Clone, Copy, Default)]
-struct Known {
-    /// The connection this is about.
-    generation: u64,
-    can_wait: bool,
-    fsync: Option<FsyncWay>,
-}
-
-/// How a server shows that a change is on its disk.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum FsyncWay {
-    /// It can be waited for.
-    WaitAof,
-    /// Nothing is answered before it is on disk.
-    Always,
 }
 
 #[derive(Default)]
@@ -106,9 +91,9 @@ impl Confirming {
     /// Waits on a connection of `link`, whose response timeout must leave room for two waits, each at most `wait_timeout`.
     pub(in crate::store) fn new(link: Arc<Link>, wait_timeout: Duration) -> Self {
         Self {
+            abilities: Abilities::new(Arc::clone(&link)),
             link,
             wait_timeout,
-            known: Mutex::default(),
             short_log: Mutex::default(),
             seconds: WAITED_FOR.map(|level| histogram!(telemetry::DURABILITY_SECONDS, "level" => level)),
             short: WAITED_FOR.map(|level| counter!(telemetry::DURABILITY_SHORT, "level" => level)),
@@ -121,7 +106,7 @@ impl Confirming {
             return Ok(());
         }
         let connection = self.link.connection().await?;
-        self.can(&connection, level).await
+        self.abilities.check(&connection, level).await
     }
 
     /// Refuses the calls of a batch that this server cannot serve as they ask, before anything is changed; returns the others.
@@ -132,7 +117,7 @@ impl Confirming {
             else {
                 continue;
             };
-            if let Err(fault) = self.can(connection, asked).await {
+            if let Err(fault) = self.abilities.check(connection, asked).await {
                 let (refused, others) =
                     left.into_iter().partition(|call| call.durability.name() == asked.name());
                 refuse_all(refused, &fault);
@@ -142,66 +127,8 @@ impl Confirming {
         left
     }
 
-    async fn can(&self, connection: &Connection, level: Durability) -> Result<(), StoreError> {
-        let mut known = self.known_of(connection);
-        match level {
-            Durability::Memory => return Ok(()),
-            Durability::Replicated(_) if known.can_wait => return Ok(()),
-            Durability::Fsync if known.fsync.is_some() => return Ok(()),
-            Durability::Replicated(_) => self.try_wait(connection).await.map(|()| known.can_wait = true)?,
-            Durability::Fsync => known.fsync = Some(self.fsync_way(connection).await?),
-        }
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
-        Ok(())
-    }
-
-    fn known_of(&self, connection: &Connection) -> Known {
-        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let generation = connection.generation;
-        if known.generation == generation { known } else { Known { generation, ..Known::default() } }
-    }
-
-    /// What could be confirmed is asked again by the next batch.
-    fn forget(&self) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Known::default();
-    }
-
-    async fn try_wait(&self, connection: &Connection) -> Result<(), StoreError> {
-        // No replica is enough: answered at once.
-        match self.ask(connection, redis::cmd("WAIT").arg(0).arg(1)).await? {
-            Some(_) => Ok(()),
-            None => Err(StoreError::DurabilityUnavailable { level: "replicated", lack: Lack::WaitWithheld }),
-        }
-    }
-
-    async fn fsync_way(&self, connection: &Connection) -> Result<FsyncWay, StoreError> {
-        // An error without an append-only file, and before 7.2.
-        if self.ask(connection, redis::cmd("WAITAOF").arg(1).arg(0).arg(1)).await?.is_some() {
-            return Ok(FsyncWay::WaitAof);
-        }
-        let lack = match self.ask(connection, &config_get()).await? {
-            Some(config) => match AppendOnly::read(config) {
-                AppendOnly { is_on: true, fsync } if fsync == ALWAYS => return Ok(FsyncWay::Always),
-                AppendOnly { is_on: true, fsync } => Lack::NotAlways { appendfsync: fsync },
-                AppendOnly { is_on: false, .. } => Lack::NoAppendOnly,
-            },
-            None => Lack::ConfigWithheld,
-        };
-        Err(StoreError::DurabilityUnavailable { level: "fsync", lack })
-    }
-
-    /// None when the server answers that it does not know the command, or that this user may not run it.
-    async fn ask(&self, connection: &Connection, command: &redis::Cmd) -> Result<Option<Value>, StoreError> {
-        use ServerErrorKind::{NoPerm, ResponseError};
-        match command.query_async(&mut connection.redis.clone()).await {
-            Ok(answer) => Ok(Some(answer)),
-            Err(error) if matches!(error.kind(), ErrorKind::Server(NoPerm | ResponseError)) => Ok(None),
-            Err(error) => Err(self.fault(connection, error).await),
-        }
-    }
-
     async fn fault(&self, connection: &Connection, error: RedisError) -> StoreError {
-        self.forget();
+        self.abilities.forget();
         self.link.fault(connection, error).await
     }
 
@@ -232,20 +159,21 @@ impl Confirming {
             }
             Waited { nudge: Err(error), .. } | Waited { confirmed: Err(error), .. } => {
                 // Demoted meanwhile, for one: whether the change stays is decided elsewhere. The repeat finds out.
-                self.forget();
+                self.abilities.forget();
                 self.link.discard(connection).await;
                 return Err(StoreError::Unconfirmed { source: error });
             }
         };
         if wanted.fsync && !confirmed.is_on_disk {
             // Somebody may have changed the settings since they were asked.
-            self.forget();
+            self.abilities.forget();
         }
         Ok(confirmed)
     }
 
     async fn wait(&self, connection: &Connection, nudge: &str, wanted: Wanted) -> Result<Waited, StoreError> {
-        let way = self.known_of(connection).fsync.filter(|_| wanted.fsync);
+        // None when another batch just found that it is had no more: then nothing is claimed.
+        let way = self.abilities.fsync_way(connection).filter(|_| wanted.fsync);
         let timeout_ms = u64::try_from(self.wait_timeout.as_millis()).unwrap_or(u64::MAX).max(1);
         let mut pipeline = redis::pipe();
         pipeline.ignore_errors().cmd("HSET").arg(nudge).arg("at").arg(1);
@@ -257,7 +185,7 @@ impl Confirming {
                 pipeline.cmd("WAITAOF").arg(1).arg(0).arg(timeout_ms);
             }
             Some(FsyncWay::Always) => {
-                pipeline.add_command(config_get());
+                pipeline.add_command(AppendOnly::question());
             }
             None => {}
         }
@@ -314,33 +242,4 @@ impl Confirming {
 struct Waited {
     nudge: RedisResult<Value>,
     confirmed: RedisResult<Confirmed>,
-}
-
-const ALWAYS: &str = "always";
-
-/// What the settings say about the append-only file.
-struct AppendOnly {
-    is_on: bool,
-    fsync: String,
-}
-
-impl AppendOnly {
-    /// What does not parse says nothing: off.
-    fn read(config: Value) -> Self {
-        let mut config: HashMap<String, String> = redis::from_redis_value(config).unwrap_or_default();
-        Self {
-            is_on: config.get("appendonly").is_some_and(|value| value == "yes"),
-            fsync: config.remove("appendfsync").unwrap_or_default(),
-        }
-    }
-
-    fn is_always(&self) -> bool {
-        self.is_on && self.fsync == ALWAYS
-    }
-}
-
-fn config_get() -> redis::Cmd {
-    let mut command = redis::cmd("CONFIG");
-    command.arg("GET").arg("appendonly").arg("appendfsync");
-    command
 }
