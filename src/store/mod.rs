@@ -106,7 +106,7 @@ impl Store {
         // A batch waits for replicas and then for the disk.
         patient.response_timeout += wait_timeout * 2;
         let confirming = Arc::new(Confirming::new(Arc::new(Link::new(patient)?), wait_timeout));
-        let start = |link, confirming| {
+        let start = |link, confirming, scripts_max| {
             let (calls, queued) = mpsc::channel(settings.queue_max);
             let backlog = Backlog::new(settings.queue_max);
             let committer = Committer {
@@ -117,7 +117,7 @@ impl Store {
                 retention_ms: retention_ms(&settings),
                 clock: settings.clock.clone(),
                 bounds: BatchBounds { calls_max: settings.batch_max, lines_max: settings.lines_max },
-                scripts_max: settings.scripts_in_flight_max,
+                scripts_max,
                 overlap_calls_min: settings.overlap_calls_min,
                 backlog: backlog.clone(),
                 window: AtomicI64::new(0),
@@ -126,8 +126,9 @@ impl Store {
             tasks.spawn(committer.run(queued, stop.clone()));
             Queue { calls, backlog }
         };
-        let quick = start(Arc::clone(&link), None);
-        let confirmed = start(Arc::clone(&confirming.link), Some(Arc::clone(&confirming)));
+        let quick = start(Arc::clone(&link), None, settings.scripts_in_flight_max);
+        // One at a time: a second one would stand behind the wait of the first, and time out with it.
+        let confirmed = start(Arc::clone(&confirming.link), Some(Arc::clone(&confirming)), 1);
         let blocking = blocking_pool(&settings)?;
         Ok(Self { inner: Arc::new(Inner { settings, keys, link, blocking, quick, confirmed, confirming }) })
     }
