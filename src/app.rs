@@ -24,7 +24,7 @@ use crate::{
     grpc::{self, ChannelInfo, GrpcSettings, convert::ContractLimits},
     http::{self, HttpState, Readiness},
     store::{
-        Clock, LinkSettings, Store, StoreSettings,
+        Clock, DurabilitySettings, LinkSettings, Store, StoreSettings,
         embedded::{self, Embedded, EmbeddedConfig},
         inspect::inspect,
     },
@@ -107,6 +107,13 @@ async fn raise(
         look_at_foreign(&store, &config).await?;
     }
     store.prepare().await?;
+    if role.serves() {
+        let level = config.durability.level;
+        store
+            .check_durability()
+            .await
+            .with_context(|| format!("cannot serve with durability.level {level}"))?;
+    }
 
     let listen = |address| async move {
         TcpListener::bind(address)
@@ -306,6 +313,10 @@ fn store_settings(config: &Config, url: String) -> StoreSettings {
         policies: config.channels.iter().map(|channel| (channel.id.clone(), channel.publish)).collect(),
         lease: config.propagation.lease,
         clock: Clock::Redis,
+        durability: DurabilitySettings {
+            level: config.durability.level,
+            wait_timeout: config.durability.wait_timeout,
+        },
     }
 }
 

@@ -85,6 +85,8 @@ catalogue! {
     Counter BATCHES = "stockgate_batches_total": "Scripts sent by group commit.";
     Histogram BATCH_CALLS = "stockgate_batch_calls": "Calls that went together in one script.";
     Histogram SCRIPT_SECONDS = "stockgate_script_seconds": "Time from sending a script to its answer, by script.";
+    Histogram DURABILITY_SECONDS = "stockgate_durability_seconds": "Time from the answer of a script to its changes being as durable as asked, or to the end of the wait, by level.";
+    Counter DURABILITY_SHORT = "stockgate_durability_short_total": "Changes that were answered less durable than asked, by level.";
     Gauge QUEUE_CALLS = "stockgate_queue_calls": "Calls that wait for the next script.";
     Gauge REDIS_UP = "stockgate_redis_up": "1 while Redis answers, else 0.";
     Counter EMBEDDED_RESTARTS = "stockgate_embedded_restarts_total": "Times the embedded Redis died and was started again.";

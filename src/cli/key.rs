@@ -91,7 +91,8 @@ impl KeysCommand {
     pub(super) async fn run(self, gateway: &GatewayArgs, output: Output) -> Result<Verdict, CliError> {
         let Self::Resolve(Resolve { sku, key }) = self;
         let gateway = gateway.connect().await?;
-        let request = gateway.request(ResolveKeyRequest { sku, idempotency_key: key.clone() });
+        let request =
+            gateway.request(ResolveKeyRequest { sku, idempotency_key: key.clone(), durability: None });
         let found = gateway.stock().resolve_key(request).await?.into_inner();
         output.object(&ResolvedRow {
             outcome: outcome_word(found.outcome()),

@@ -8,6 +8,7 @@ mod completions;
 mod config;
 mod dead;
 pub mod demo;
+mod durability;
 mod events;
 mod explain;
 mod exposure;

@@ -3,6 +3,7 @@
 use serde::Serialize;
 
 use super::{
+    durability::DurabilityShown,
     failure::CliError,
     moment,
     output::{Row, table},
@@ -187,19 +188,27 @@ pub(super) struct Changed {
     #[serde(skip_serializing_if = "Option::is_none")]
     hold: Option<HoldShown>,
     lines: Vec<LineRow>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    durability: Option<DurabilityShown>,
 }
 
 impl Changed {
     /// An answer without a hold.
     pub(super) fn new(idempotency_key: String, replayed: bool, lines: Vec<LineResult>) -> Self {
         let lines = lines.into_iter().map(LineRow::from).collect();
-        Self { idempotency_key, replayed, hold: None, lines }
+        Self { idempotency_key, replayed, hold: None, lines, durability: None }
     }
 
     /// The same with its hold, which the contract always sends.
     pub(super) fn with_hold(mut self, hold: Option<Hold>) -> Result<Self, CliError> {
         self.hold = Some(hold.ok_or(CliError::Incomplete("hold"))?.into());
         Ok(self)
+    }
+
+    /// The same with how durable it is, when that is to be shown.
+    pub(super) fn with_durability(mut self, durability: Option<DurabilityShown>) -> Self {
+        self.durability = durability;
+        self
     }
 
     /// The answer for people.
@@ -209,6 +218,7 @@ impl Changed {
             parts.push(table(&self.lines));
         }
         let replayed = if self.replayed { "  (replayed: this is the first answer again)" } else { "" };
+        parts.extend(self.durability.iter().map(DurabilityShown::text));
         parts.push(format!("key {}{replayed}", self.idempotency_key));
         parts.join("\n")
     }

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use crate::domain::Durability;
+
 use super::{Config, Problem, layers::Origins};
 
 /// Notes every pair of settings that contradict each other.
@@ -35,6 +37,13 @@ pub(super) fn check(config: &Config, origins: &Origins, problems: &mut Vec<Probl
         let (value, most) = (committer.batch_max.to_string(), committer.queue_max.to_string());
         let detail = above(&value, "committer.queue_max", &most, origins);
         problems.push(origins.invalid("committer.batch_max", detail));
+    }
+    let (durability, deadline) = (&config.durability, config.grpc.default_deadline);
+    // Else every call that must wait so long would be answered OUTCOME_UNKNOWN instead of what was achieved.
+    if durability.level != Durability::Memory && durability.wait_timeout > deadline {
+        let (value, most) = (span(durability.wait_timeout), span(deadline));
+        let detail = above(&value, "grpc.default_deadline", &most, origins);
+        problems.push(origins.invalid("durability.wait_timeout", detail));
     }
     if config.grpc.listen == config.http.listen && config.http.listen.port() != 0 {
         let detail = format!("is {}, the same as grpc.listen: give it another port", config.http.listen);

@@ -24,7 +24,9 @@ use serde::Deserialize;
 pub use channel::{CHANNELS_MAX, Channel, ChannelKind};
 pub use problem::{ConfigError, Origin, Problem};
 pub use secret_url::SecretUrl;
-pub use sections::{Committer, Embedded, Fsync, Grpc, Holds, Http, Log, Propagation, Reads, Redis};
+pub use sections::{
+    Committer, Durability, Embedded, Fsync, Grpc, Holds, Http, Log, Propagation, Reads, Redis,
+};
 
 /// The built-in defaults, which are also the manual of settings.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -72,6 +74,8 @@ pub struct Config {
     pub committer: Committer,
     /// Reads of counts.
     pub reads: Reads,
+    /// How durable changes are when the caller does not say.
+    pub durability: Durability,
     /// Holds and records.
     pub holds: Holds,
     /// From event to channel.
@@ -110,6 +114,7 @@ impl Config {
             http: raw.http,
             committer: raw.committer,
             reads: raw.reads,
+            durability: raw.durability,
             holds: raw.holds,
             propagation: raw.propagation,
             log: raw.log,

@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::domain::QUANTITY_MAX;
 
 use super::{
-    Committer, Embedded, Grpc, Holds, Http, Log, Origin, Problem, Propagation, Reads, Redis,
+    Committer, Durability, Embedded, Grpc, Holds, Http, Log, Origin, Problem, Propagation, Reads, Redis,
     channel::{CHANNELS_MAX, RawChannel},
     environment,
     layers::{self, Origins, Table},
@@ -46,6 +46,9 @@ pub(super) const SETTINGS: &[(&str, Shape)] = &[
     ("committer.overlap_calls_min", Integer(1, 512)),
     ("reads.copied_skus_max", Integer(0, 10_000_000)),
     ("reads.copy_refresh", Span("1ms", "10s")),
+    ("durability.level", Words(&["memory", "replicated", "fsync"])),
+    ("durability.replicas", Integer(1, 16)),
+    ("durability.wait_timeout", Span("1ms", "1m")),
     ("holds.ttl_default", Span("1ms", "24h")),
     ("holds.ttl_max", Span("1ms", "24h")),
     ("holds.retention", Span("1s", "90d")),
@@ -101,6 +104,7 @@ pub(super) struct Raw {
     pub(super) http: Http,
     pub(super) committer: Committer,
     pub(super) reads: Reads,
+    pub(super) durability: Durability,
     pub(super) holds: Holds,
     pub(super) propagation: Propagation,
     pub(super) log: Log,

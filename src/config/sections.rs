@@ -5,7 +5,7 @@ use std::{net::SocketAddr, path::PathBuf, time::Duration};
 use serde::{Deserialize, Deserializer, de};
 
 use crate::{
-    domain::{Backoff, BreakerTerms, Partitions},
+    domain::{self, Backoff, BreakerTerms, DurabilityProblem, Partitions, Replicas},
     telemetry::LogFormat,
 };
 
@@ -130,6 +130,36 @@ pub struct Reads {
     /// How often the copy is made fresh.
     #[serde(with = "humantime_serde")]
     pub copy_refresh: Duration,
+}
+
+/// How durable changes are when the caller does not say.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(try_from = "RawDurability")]
+pub struct Durability {
+    /// The level.
+    pub level: domain::Durability,
+    /// How long a batch may wait to be as durable as asked.
+    pub wait_timeout: Duration,
+}
+
+#[derive(Deserialize)]
+struct RawDurability {
+    level: String,
+    replicas: i64,
+    #[serde(with = "humantime_serde")]
+    wait_timeout: Duration,
+}
+
+impl TryFrom<RawDurability> for Durability {
+    type Error = DurabilityProblem;
+
+    fn try_from(raw: RawDurability) -> Result<Self, DurabilityProblem> {
+        let level = match raw.level.as_str() {
+            "replicated" => domain::Durability::Replicated(Replicas::parse(raw.replicas)?),
+            other => other.parse()?,
+        };
+        Ok(Self { level, wait_timeout: raw.wait_timeout })
+    }
 }
 
 /// Holds and records.

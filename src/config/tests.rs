@@ -9,6 +9,7 @@ use secrecy::ExposeSecret as _;
 use tempfile::NamedTempFile;
 
 use super::{shape::Shape, *};
+use crate::domain::Durability;
 
 /// A channel that is as it should be, save for what a test adds.
 const WEB: &str = "[[channels]]\nid = \"web\"\nurl = \"http://127.0.0.1:9001/stock\"\nsecret = \"whsec_MfKQ9r8GKYqrTwjUPD8ILPZIo2LaLaSw\"\n";
@@ -55,6 +56,8 @@ fn the_defaults_are_complete_and_what_the_contract_says() {
     assert_eq!(counts, (5, 0.5, 20));
     let waits = [propagation.breaker_window, propagation.breaker_first, propagation.breaker_cap];
     assert_eq!(waits, [30, 1, 30].map(Duration::from_secs));
+    let durability = (config.durability.level, config.durability.wait_timeout);
+    assert_eq!(durability, (Durability::Memory, Duration::from_secs(1)));
     assert!(config.channels.is_empty());
     assert_eq!([1, 2, 3, 64].map(|cores| config.grpc.threads_of(cores)), [1, 2, 2, 32]);
     assert_eq!([1, 2, 32].map(|threads| config.committer.scripts_of(threads)), [2, 1, 1]);
@@ -275,6 +278,9 @@ fn a_value_that_cannot_be_is_refused_with_what_it_must_be() {
     one("propagation", "breaker_calls_min = 0", "must be 1 to 1000000, is 0");
     one("propagation", "breaker_window = \"100ms\"", "must be 1s to 1h, is \"100ms\"");
     one("propagation", "breaker_first = \"1ms\"", "must be 10ms to 1h, is \"1ms\"");
+    one("durability", "level = \"disk\"", "must be \"memory\" or \"replicated\" or \"fsync\", is \"disk\"");
+    one("durability", "replicas = 0", "must be 1 to 16, is 0");
+    one("durability", "wait_timeout = \"0s\"", "must be 1ms to 1m, is \"0s\"");
     one("holds", "ttl_max = \"25h\"", "must be 1ms to 24h, is \"25h\"");
     one(
         "grpc",
@@ -288,6 +294,26 @@ fn a_value_that_cannot_be_is_refused_with_what_it_must_be() {
         &[("STOCKGATE__GRPC__THREADS", "two")],
         &[
             "grpc.threads in environment variable STOCKGATE__GRPC__THREADS must be a whole number, 0 to 256, is \"two\"",
+        ],
+    );
+}
+
+#[test]
+fn a_level_of_durability_is_set_with_its_replicas_and_waits_no_longer_than_calls_do() {
+    let level = |toml: &str| load(toml, &[]).unwrap().durability.level.to_string();
+    assert_eq!(level("durability.level = \"replicated\"\n"), "replicated=1");
+    assert_eq!(level("durability = { level = \"replicated\", replicas = 3 }\n"), "replicated=3");
+    assert_eq!(level("durability = { level = \"fsync\", replicas = 3 }\n"), "fsync");
+    let by_variable = load("", &[("STOCKGATE__DURABILITY__LEVEL", "fsync")]).unwrap();
+    assert_eq!(by_variable.durability.level, Durability::Fsync);
+    let longer = "grpc.default_deadline = \"5s\"\ndurability.wait_timeout = \"6s\"\n";
+    check(longer, &[], &[]);
+    check(
+        &format!("{longer}durability.level = \"replicated\"\n"),
+        &[],
+        &[
+            "durability.wait_timeout in FILE is 6s, must be at most grpc.default_deadline, 5s in FILE: lower the one or \
+             raise the other",
         ],
     );
 }

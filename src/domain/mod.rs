@@ -4,6 +4,7 @@
 
 mod blind_window;
 mod breaker;
+mod durability;
 mod event;
 mod fingerprint;
 mod hold;
@@ -19,6 +20,7 @@ mod text;
 
 pub use blind_window::{BlindOrders, Demand};
 pub use breaker::{BreakerState, BreakerTerms, ChannelTerms, RateTerms};
+pub use durability::{Achieved, Durability, DurabilityProblem, Replicas};
 pub use event::{Cause, Event, EventId, EventKind};
 pub use fingerprint::Fingerprint;
 pub use hold::{Hold, HoldId, HoldLine, HoldState};

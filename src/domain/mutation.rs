@@ -1,7 +1,8 @@
 //! What may be asked of the stock, and every answer it may give.
 
 use super::{
-    Cause, Fingerprint, Hold, HoldId, HoldState, Level, Lines, Quantity, SetCondition, Sku, SkuQuantity, Ttl,
+    Achieved, Cause, Durability, Fingerprint, Hold, HoldId, HoldState, Level, Lines, Quantity, SetCondition,
+    Sku, SkuQuantity, Ttl,
 };
 
 /// The mutating rpcs; each has a letter in scripts and fingerprints.
@@ -136,6 +137,8 @@ pub struct Mutation {
     pub cause: Cause,
     /// What.
     pub action: Action,
+    /// How durable it must be before it is answered; None: as the gateway is set. A repeat may ask for another.
+    pub durability: Option<Durability>,
 }
 
 impl Mutation {
@@ -321,4 +324,6 @@ pub struct Answer {
     pub result: Result<Applied, Refusal>,
     /// True when this is the first answer again.
     pub replayed: bool,
+    /// How durable it is.
+    pub durability: Achieved,
 }

@@ -150,10 +150,12 @@ impl StockService for StockServer {
         request: Request<proto::ResolveKeyRequest>,
     ) -> Result<Response<proto::ResolveKeyResponse>, Status> {
         let (message, deadline) = with_deadline(request);
-        let (sku, key) = convert::resolve_key(&message)?;
-        let store = &self.decider.store;
-        let resolved = store.resolve_key(&caller(), &sku, &key, deadline.map(|deadline| deadline.0)).await;
-        Ok(Response::new(resolved_response(resolved.map_err(Problem::from)?)))
+        let (sku, key, durability) = convert::resolve_key(&message)?;
+        let (store, deadline) = (&self.decider.store, deadline.map(|deadline| deadline.0));
+        let resolved = store.resolve_key(&caller(), &sku, &key, durability, deadline).await;
+        let (resolved, achieved) = resolved.map_err(Problem::from)?;
+        let durability = Some(convert::achieved(achieved));
+        Ok(Response::new(proto::ResolveKeyResponse { durability, ..resolved_response(resolved) }))
     }
 
     type TransactStream = TransactStream;

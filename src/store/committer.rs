@@ -1,11 +1,14 @@
 //! Group commit: what concurrent calls want while a script is on its way goes together in the next one. No timer, no added
 //! wait: an idle committer sends a lone call at once.
 //!
-//! One task owns the queue of one atomic domain (without cluster: all partitions). Another script follows the first on the
+//! One task owns a queue of one atomic domain (without cluster: all partitions). There are two: calls that must be more durable
+//! than memory have one of their own, with a connection of its own (`confirm`). Another script follows the first on the
 //! same connection when enough calls wait for it, so that Redis does not idle while the answers of the first are handed out.
 
+mod ability;
 mod backlog;
 mod batch;
+mod confirm;
 
 use std::{
     collections::VecDeque,
@@ -25,8 +28,9 @@ use tokio_util::sync::CancellationToken;
 
 pub(super) use backlog::{Backlog, Lane, Place};
 pub(super) use batch::BatchBounds;
+pub(super) use confirm::{Confirmed, Confirming};
 
-use crate::domain::{Partition, Partitions};
+use crate::domain::{Achieved, Durability, Partition, Partitions};
 use crate::telemetry;
 
 use super::{
@@ -47,15 +51,33 @@ const ROTATIONS_MAX: u32 = 3;
 /// One call: what it wants and where its answer goes.
 pub(super) struct Call {
     pub(super) operation: Operation,
-    pub(super) reply: oneshot::Sender<Result<String, StoreError>>,
+    pub(super) durability: Durability,
+    pub(super) reply: oneshot::Sender<Result<Reply, StoreError>>,
     /// None once it has left the queue.
     pub(super) place: Option<Place>,
     pub(super) rounds: u32,
 }
 
+/// What a call is answered.
+#[derive(Debug)]
+pub(super) struct Reply {
+    /// In the words of the script.
+    pub(super) text: String,
+    pub(super) achieved: Achieved,
+}
+
+/// What a batch is answered.
+struct Answered {
+    /// One line per call.
+    lines: Vec<u8>,
+    confirmed: Confirmed,
+}
+
 /// The task that sends batches.
 pub(super) struct Committer {
     pub(super) link: Arc<Link>,
+    /// None: its calls ask for memory only.
+    pub(super) confirming: Option<Arc<Confirming>>,
     pub(super) keys: Keys,
     pub(super) partitions: Partitions,
     pub(super) retention_ms: i64,
@@ -138,35 +160,49 @@ impl Committer {
 
     /// Sends one batch and answers its calls; returns those that must go again.
     async fn send(&self, batch: Vec<Call>) -> Vec<Call> {
-        match self.execute(&batch, &TRANSACT_SCRIPT).await {
-            Ok(answers) => answer(batch, &answers),
-            Err(StoreError::OutOfMemory) => self.send_giving(batch).await,
+        let connection = match self.link.connection().await {
+            Ok(connection) => connection,
+            Err(fault) => return refuse_all(batch, &fault),
+        };
+        let batch = match &self.confirming {
+            None => batch,
+            Some(confirming) => confirming.refuse_unconfirmable(&connection, batch).await,
+        };
+        if batch.is_empty() {
+            return batch;
+        }
+        match self.execute(&connection, &batch, &TRANSACT_SCRIPT).await {
+            Ok(answered) => self.answer(batch, &answered),
+            Err(StoreError::OutOfMemory) => self.send_giving(&connection, batch).await,
             Err(fault) => refuse_all(batch, &fault),
         }
     }
 
     /// Over maxmemory, calls that give stock back still go; the others are told.
-    async fn send_giving(&self, batch: Vec<Call>) -> Vec<Call> {
+    async fn send_giving(&self, connection: &Connection, batch: Vec<Call>) -> Vec<Call> {
         let (giving, taking): (Vec<_>, Vec<_>) =
             batch.into_iter().partition(|call| call.operation.gives_back);
         refuse_all(taking, &StoreError::OutOfMemory);
         if giving.is_empty() {
             return Vec::new();
         }
-        match self.execute(&giving, &TRANSACT_GIVING_SCRIPT).await {
-            Ok(answers) => answer(giving, &answers),
+        match self.execute(connection, &giving, &TRANSACT_GIVING_SCRIPT).await {
+            Ok(answered) => self.answer(giving, &answered),
             Err(fault) => refuse_all(giving, &fault),
         }
     }
 
     /// Runs the script over a batch; follows it into another window when the one of the keys is over.
-    async fn execute(&self, batch: &[Call], script: &Script) -> Result<Vec<u8>, StoreError> {
-        let connection = self.link.connection().await?;
+    async fn execute(
+        &self,
+        connection: &Connection,
+        batch: &[Call],
+        script: &Script,
+    ) -> Result<Answered, StoreError> {
         for _ in 0..ROTATIONS_MAX {
-            let command = self.command(batch, script);
-            let started = Instant::now();
-            let reply = self.call(&connection, script, &command).await?;
-            self.meters.script.record(started.elapsed());
+            let partitions = self.partitions(batch);
+            let command = self.command(batch, &partitions, script);
+            let reply = self.call(connection, script, &command).await?;
             let Value::Array(mut items) = reply else {
                 return Err(corrupt(&reply));
             };
@@ -175,11 +211,18 @@ impl Committer {
                 (Some("done"), 3) => {
                     self.meters.batches.increment(1);
                     self.meters.batch_calls.record(gauge_value(batch.len()));
-                    let answers = bytes_of(items.swap_remove(2))?;
-                    if lines_of(&answers).count() != batch.len() {
-                        return Err(corrupt(&Value::BulkString(answers)));
+                    let lines = bytes_of(items.swap_remove(2))?;
+                    if lines_of(&lines).count() != batch.len() {
+                        return Err(corrupt(&Value::BulkString(lines)));
                     }
-                    return Ok(answers);
+                    let confirmed = match &self.confirming {
+                        None => Confirmed::default(),
+                        Some(confirming) => {
+                            let nudge = self.keys.nudge(partitions[0]);
+                            confirming.confirm(connection, &nudge, batch).await?
+                        }
+                    };
+                    return Ok(Answered { lines, confirmed });
                 }
                 (Some("rotate"), 2) => {
                     let window = text_of(items.swap_remove(1))?;
@@ -199,24 +242,35 @@ impl Committer {
         command: &redis::Cmd,
     ) -> Result<Value, StoreError> {
         let mut redis = connection.redis.clone();
-        match script.run(&mut redis, command).await {
-            Ok(reply) => Ok(reply),
-            Err(error) => Err(self.link.fault(connection, error).await),
-        }
+        let started = Instant::now();
+        let reply = match script.run(&mut redis, command).await {
+            Ok(reply) => reply,
+            Err(error) => return Err(self.link.fault(connection, error).await),
+        };
+        self.meters.script.record(started.elapsed());
+        Ok(reply)
     }
 
-    fn command(&self, batch: &[Call], script: &Script) -> redis::Cmd {
+    /// Whether the batch may touch every partition.
+    fn is_wide(&self, batch: &[Call]) -> bool {
+        self.partitions.count() == 1 || batch.iter().any(|call| call.operation.wide)
+    }
+
+    /// Those the batch may touch, in order; never none.
+    fn partitions(&self, batch: &[Call]) -> Vec<Partition> {
+        if self.is_wide(batch) {
+            return self.partitions.all().collect();
+        }
+        let mut named: Vec<_> =
+            batch.iter().flat_map(|call| call.operation.partitions.iter().copied()).collect();
+        named.sort_unstable();
+        named.dedup();
+        named
+    }
+
+    fn command(&self, batch: &[Call], partitions: &[Partition], script: &Script) -> redis::Cmd {
         let window = self.window.load(Ordering::Relaxed);
-        let wide = self.partitions.count() == 1 || batch.iter().any(|call| call.operation.wide);
-        let partitions: Vec<Partition> = if wide {
-            self.partitions.all().collect()
-        } else {
-            let mut named: Vec<_> =
-                batch.iter().flat_map(|call| call.operation.partitions.iter().copied()).collect();
-            named.sort_unstable();
-            named.dedup();
-            named
-        };
+        let wide = self.is_wide(batch);
         let keys: Vec<String> =
             partitions.iter().flat_map(|partition| self.keys.transact(*partition, window)).collect();
         let mut command = script.call(keys.iter().map(String::as_str));
@@ -227,41 +281,45 @@ impl Committer {
             packed.extend_from_slice(&call.operation.bytes);
         }
         command.arg(packed);
-        for partition in &partitions {
+        for partition in partitions {
             command.arg(partition.0);
         }
         command
     }
-}
 
-/// Hands out the answers, one line each; returns the calls that must go again.
-fn answer(batch: Vec<Call>, answers: &[u8]) -> Vec<Call> {
-    let mut again = Vec::new();
-    for (mut call, line) in batch.into_iter().zip(lines_of(answers)) {
-        let Ok(text) = str::from_utf8(line) else {
-            // A stored text is broken: it fails alone.
-            let _ = call.reply.send(Err(corrupt(&Value::BulkString(line.to_vec()))));
-            continue;
-        };
-        let wide = match verdict(text) {
-            Verdict::Decided => {
-                // A caller that has gone will find its answer in the record.
-                let _ = call.reply.send(Ok(text.to_owned()));
+    /// Hands out the answers, one line each; returns the calls that must go again.
+    fn answer(&self, batch: Vec<Call>, answered: &Answered) -> Vec<Call> {
+        let mut again = Vec::new();
+        for (mut call, line) in batch.into_iter().zip(lines_of(&answered.lines)) {
+            let Ok(text) = str::from_utf8(line) else {
+                // A stored text is broken: it fails alone.
+                let _ = call.reply.send(Err(corrupt(&Value::BulkString(line.to_vec()))));
                 continue;
+            };
+            let wide = match verdict(text) {
+                Verdict::Decided => {
+                    let achieved = answered.confirmed.of(call.durability);
+                    if let Some(confirming) = &self.confirming {
+                        confirming.note(achieved);
+                    }
+                    // A caller that has gone will find its answer in the record.
+                    let _ = call.reply.send(Ok(Reply { text: text.to_owned(), achieved }));
+                    continue;
+                }
+                Verdict::Again => call.operation.wide,
+                Verdict::Wide => true,
+            };
+            call.rounds += 1;
+            call.operation.wide = wide;
+            if call.rounds > ROUNDS_MAX {
+                let code = "too many overdue holds".to_owned();
+                let _ = call.reply.send(Err(StoreError::NotReady { code }));
+            } else {
+                again.push(call);
             }
-            Verdict::Again => call.operation.wide,
-            Verdict::Wide => true,
-        };
-        call.rounds += 1;
-        call.operation.wide = wide;
-        if call.rounds > ROUNDS_MAX {
-            let code = "too many overdue holds".to_owned();
-            let _ = call.reply.send(Err(StoreError::NotReady { code }));
-        } else {
-            again.push(call);
         }
+        again
     }
-    again
 }
 
 fn refuse_all(batch: Vec<Call>, fault: &StoreError) -> Vec<Call> {

@@ -8,7 +8,7 @@ use crate::domain::{
     LineResult, Mutation, Refusal, Rpc, Shortage, Sku, Versions,
 };
 
-use super::{StoreError, events::StoredCause};
+use super::{StoreError, committer::Reply, events::StoredCause};
 
 /// What the committer does with an answer before anybody reads it.
 pub(super) enum Verdict {
@@ -73,10 +73,10 @@ impl<'a> Words<'a> {
 }
 
 /// The answer to a mutation.
-pub(super) fn mutation(text: &str, asked: &Mutation) -> Result<Answer, StoreError> {
-    let (answer, replayed) = match text.strip_prefix("replayed ") {
+pub(super) fn mutation(reply: &Reply, asked: &Mutation) -> Result<Answer, StoreError> {
+    let (answer, replayed) = match reply.text.strip_prefix("replayed ") {
         Some(first) => (first, true),
-        None => (text, false),
+        None => (reply.text.as_str(), false),
     };
     let mut words = Words::new(answer);
     let result = match words.word("word")? {
@@ -86,7 +86,7 @@ pub(super) fn mutation(text: &str, asked: &Mutation) -> Result<Answer, StoreErro
         }
         word => Err(refusal(word, &mut words)?),
     };
-    Ok(Answer { result, replayed })
+    Ok(Answer { result, replayed, durability: reply.achieved })
 }
 
 fn refusal(word: &str, words: &mut Words<'_>) -> Result<Refusal, StoreError> {

@@ -203,7 +203,7 @@ pub(super) fn operator_cause(channel: &ChannelId, operator: &Operator) -> Vec<u8
 
 /// A mutation, ready to be sent.
 pub(super) fn mutation(mutation: &Mutation, partitions: Partitions) -> Operation {
-    let Mutation { cause, action } = mutation;
+    let Mutation { cause, action, durability: _ } = mutation;
     let home = mutation.home();
     let made = match action {
         Action::Reserve { lines, .. } => {

@@ -32,6 +32,21 @@ pub enum StoreError {
     /// Redis is over `maxmemory`; nothing was changed.
     #[error("redis is out of memory")]
     OutOfMemory,
+    /// The request was carried out, and Redis could not go on confirming it: whether it stays is not known.
+    #[error("redis carried it out and then could not confirm it")]
+    Unconfirmed {
+        /// What it said.
+        #[source]
+        source: redis::RedisError,
+    },
+    /// Redis cannot confirm this level of durability; nothing was changed.
+    #[error("durability {level} cannot be had: {lack}")]
+    DurabilityUnavailable {
+        /// The level asked for.
+        level: &'static str,
+        /// What is missing.
+        lack: Lack,
+    },
     /// The queue in front of Redis is full; nothing was sent.
     #[error("{queued} calls are waiting already")]
     Overloaded {
@@ -68,4 +83,33 @@ pub enum StoreError {
         #[source]
         source: redis::RedisError,
     },
+}
+
+/// What a Redis lacks to confirm a level of durability, and how to mend it.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Lack {
+    /// The right to wait for replicas.
+    #[error("this redis user may not run WAIT: give it `+wait`")]
+    WaitWithheld,
+    /// An append-only file.
+    #[error(
+        "redis keeps no append-only file: run `CONFIG SET appendonly yes` and put `appendonly yes` into redis.conf"
+    )]
+    NoAppendOnly,
+    /// Answers that come after the disk.
+    #[error(
+        "redis answers before a change is on disk (appendfsync {appendfsync}) and cannot be asked to wait for it (WAITAOF): \
+        upgrade to redis 7.2, or run `CONFIG SET appendfsync always` and put `appendfsync always` into redis.conf; for the \
+        redis stockgate starts itself, set embedded.fsync = \"always\""
+    )]
+    NotAlways {
+        /// The policy in force.
+        appendfsync: String,
+    },
+    /// The right to ask.
+    #[error(
+        "this redis user may run neither WAITAOF nor CONFIG GET, so nobody can tell what is on disk: give it `+waitaof` \
+        (redis 7.2 or later) or `+config|get`"
+    )]
+    ConfigWithheld,
 }

@@ -70,6 +70,11 @@ impl Keys {
         self.of(partition, "poison")
     }
 
+    /// Written behind a batch that must be durable, so that there is a newest write to wait for.
+    pub(super) fn nudge(&self, partition: Partition) -> String {
+        self.of(partition, "nudge")
+    }
+
     pub(super) fn stock(&self, partition: Partition) -> String {
         self.of(partition, "stock")
     }
@@ -157,7 +162,7 @@ mod tests {
                 "sg:{p7}:ev",
             ]
         );
-        assert_eq!(channel.due, "sg:{p7}:due:web");
+        assert_eq!([channel.due.as_str(), &keys.nudge(seven)], ["sg:{p7}:due:web", "sg:{p7}:nudge"]);
         let all = transact.iter().chain([
             &channel.due,
             &channel.lease,

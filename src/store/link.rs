@@ -44,7 +44,8 @@ enum State {
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) redis: MultiplexedConnection,
-    generation: u64,
+    /// Which one: no two of a link have the same, from 1 on.
+    pub(super) generation: u64,
 }
 
 impl Link {
@@ -95,12 +96,17 @@ impl Link {
         // A connection that gave no answer in time may be dead without anybody having been told.
         let silent = error.is_timeout();
         if silent || error.is_unrecoverable_error() || is_code(&error, ServerErrorKind::ReadOnly) {
-            let mut state = self.state.lock().await;
-            if matches!(&*state, State::Up(current) if current.generation == used.generation) {
-                *state = State::Down { retry_at: Instant::now() };
-            }
+            self.discard(used).await;
         }
         self.classify(error)
+    }
+
+    /// The next caller gets another connection.
+    pub(super) async fn discard(&self, used: &Connection) {
+        let mut state = self.state.lock().await;
+        if matches!(&*state, State::Up(current) if current.generation == used.generation) {
+            *state = State::Down { retry_at: Instant::now() };
+        }
     }
 
     pub(super) fn classify(&self, error: RedisError) -> StoreError {

@@ -25,6 +25,7 @@ mod meta;
 mod pending;
 mod poison;
 mod propagation;
+mod queue;
 mod reader;
 mod registry;
 mod scripts;
@@ -39,20 +40,18 @@ use std::sync::{Arc, atomic::AtomicI64};
 
 use deadpool_redis::{Manager, Pool, Runtime};
 use redis::{AsyncConnectionConfig, FromRedisValue};
-use tokio::{
-    sync::{mpsc, mpsc::error::TrySendError, oneshot},
-    time::{Instant, timeout_at},
-};
+use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::domain::{
-    Answer, ChannelId, ClientId, IdempotencyKey, Mutation, Partitions, PublishPolicy, Refusal, Sku,
+    Achieved, Answer, ChannelId, ClientId, Durability, IdempotencyKey, Mutation, Partitions, PublishPolicy,
+    Refusal, Sku,
 };
 
-use committer::{Backlog, BatchBounds, Call, Committer};
-use encode::Operation;
+use committer::{Backlog, BatchBounds, Committer, Confirming};
 use keys::Keys;
 use link::Link;
+use queue::Queue;
 
 pub use bell::BellReader;
 pub use changes::{Change, Delivery};
@@ -60,7 +59,7 @@ pub use control::{ChannelControl, ChannelPause, Permit, Report, Reported, Shut};
 pub use copy::{LevelCopy, ReadMark};
 pub use dead::{DeadLetter, DeadPage, DeadPosition, DeadRemedy, DeadScope, Treated};
 pub use decode::Resolved;
-pub use error::StoreError;
+pub use error::{Lack, StoreError};
 pub use events::{Entry, EntryId};
 pub use exposure::{ExposurePlace, Lateness};
 pub use history::{EventPage, EventPosition, EventScope};
@@ -71,7 +70,7 @@ pub use meta::PrepareError;
 pub use pending::Pending;
 pub use propagation::{Claim, Claimed, EventReader, SettleOutcome, Settled, Settlement, Shown, Told};
 pub use seed::{Seeding, SeedingCause};
-pub use settings::{Clock, StoreSettings};
+pub use settings::{Clock, DurabilitySettings, StoreSettings};
 pub use stream_stats::StreamStats;
 pub use sync::{ChannelCounts, SyncState};
 pub use tail::Tail;
@@ -88,12 +87,15 @@ struct Inner {
     keys: Keys,
     link: Arc<Link>,
     blocking: Pool,
-    queue: mpsc::Sender<Call>,
-    backlog: Backlog,
+    /// For calls that ask for memory only.
+    quick: Queue,
+    /// For calls that wait for more.
+    confirmed: Queue,
+    confirming: Arc<Confirming>,
 }
 
 impl Store {
-    /// Opens the store: nothing is sent yet. Its committer runs on `tasks` until `stop`, then answers what is queued.
+    /// Opens the store: nothing is sent yet. Its committers run on `tasks` until `stop`, then answer what is queued.
     pub fn open(
         settings: StoreSettings,
         tasks: &TaskTracker,
@@ -101,24 +103,36 @@ impl Store {
     ) -> Result<Self, StoreError> {
         let link = Arc::new(Link::new(settings.link.clone())?);
         let keys = Keys::new(&settings.namespace);
-        let (queue, calls) = mpsc::channel(settings.queue_max);
-        let backlog = Backlog::new(settings.queue_max);
-        let committer = Committer {
-            link: Arc::clone(&link),
-            keys: keys.clone(),
-            partitions: settings.partitions,
-            retention_ms: retention_ms(&settings),
-            clock: settings.clock.clone(),
-            bounds: BatchBounds { calls_max: settings.batch_max, lines_max: settings.lines_max },
-            scripts_max: settings.scripts_in_flight_max,
-            overlap_calls_min: settings.overlap_calls_min,
-            backlog: backlog.clone(),
-            window: AtomicI64::new(0),
-            meters: committer::Meters::new(),
+        let wait_timeout = settings.durability.wait_timeout;
+        let mut patient = settings.link.clone();
+        // A batch waits for replicas and then for the disk.
+        patient.response_timeout += wait_timeout * 2;
+        let confirming = Arc::new(Confirming::new(Arc::new(Link::new(patient)?), wait_timeout));
+        let start = |link, confirming, scripts_max| {
+            let (calls, queued) = mpsc::channel(settings.queue_max);
+            let backlog = Backlog::new(settings.queue_max);
+            let committer = Committer {
+                link,
+                confirming,
+                keys: keys.clone(),
+                partitions: settings.partitions,
+                retention_ms: retention_ms(&settings),
+                clock: settings.clock.clone(),
+                bounds: BatchBounds { calls_max: settings.batch_max, lines_max: settings.lines_max },
+                scripts_max,
+                overlap_calls_min: settings.overlap_calls_min,
+                backlog: backlog.clone(),
+                window: AtomicI64::new(0),
+                meters: committer::Meters::new(),
+            };
+            tasks.spawn(committer.run(queued, stop.clone()));
+            Queue { calls, backlog }
         };
-        tasks.spawn(committer.run(calls, stop));
+        let quick = start(Arc::clone(&link), None, settings.scripts_in_flight_max);
+        // One at a time: a second one would stand behind the wait of the first, and time out with it.
+        let confirmed = start(Arc::clone(&confirming.link), Some(Arc::clone(&confirming)), 1);
         let blocking = blocking_pool(&settings)?;
-        Ok(Self { inner: Arc::new(Inner { settings, keys, link, blocking, queue, backlog }) })
+        Ok(Self { inner: Arc::new(Inner { settings, keys, link, blocking, quick, confirmed, confirming }) })
     }
 
     /// The same store, with a committer and a connection of its own: for another thread, whose calls then never wait for
@@ -133,57 +147,43 @@ impl Store {
             return Ok(answer);
         }
         let operation = encode::mutation(mutation, self.partitions());
-        let text = self.execute(operation, deadline).await?;
-        decode::mutation(&text, mutation)
+        let durability = self.durability(mutation.durability);
+        let reply = self.execute(operation, durability, deadline).await?;
+        decode::mutation(&reply, mutation)
+    }
+
+    /// What a call asks for, or what this gateway is set to.
+    fn durability(&self, asked: Option<Durability>) -> Durability {
+        asked.unwrap_or(self.inner.settings.durability.level)
+    }
+
+    /// Whether Redis can confirm the level this gateway is set to.
+    pub async fn check_durability(&self) -> Result<(), StoreError> {
+        self.inner.confirming.check(self.inner.settings.durability.level).await
     }
 
     /// The answer to a request for a hold that no gateway of this store can have made.
     fn foreign(&self, mutation: &Mutation) -> Option<Answer> {
         let is_foreign = mutation.hold().is_some_and(|hold| !hold.fits(self.partitions()));
-        is_foreign.then_some(Answer { result: Err(Refusal::UnknownHold), replayed: false })
+        is_foreign.then(|| Answer {
+            result: Err(Refusal::UnknownHold),
+            replayed: false,
+            durability: Achieved::default(),
+        })
     }
 
-    /// Says what a key was answered; burns it when it was never used.
+    /// Says what a key was answered; burns it when it was never used. Also says how durable that is now.
     pub async fn resolve_key(
         &self,
         client: &ClientId,
         home: &Sku,
         key: &IdempotencyKey,
+        durability: Option<Durability>,
         deadline: Option<Instant>,
-    ) -> Result<Resolved, StoreError> {
+    ) -> Result<(Resolved, Achieved), StoreError> {
         let operation = encode::resolve(client.as_str(), home, key.as_str(), self.partitions());
-        decode::resolved(&self.execute(operation, deadline).await?)
-    }
-
-    /// Queues one operation to be sent with whatever else is waiting; refused at once when the queue is full.
-    fn enqueue(
-        &self,
-        operation: Operation,
-    ) -> Result<oneshot::Receiver<Result<String, StoreError>>, StoreError> {
-        let (reply, answer) = oneshot::channel();
-        let place = Some(self.inner.backlog.admit(operation.lane)?);
-        let call = Call { operation, reply, place, rounds: 0 };
-        self.inner.queue.try_send(call).map_err(|error| match error {
-            // Never: a place is given back after its call has left the queue.
-            TrySendError::Full(_) => StoreError::Overloaded { queued: self.inner.settings.queue_max },
-            TrySendError::Closed(_) => StoreError::Draining,
-        })?;
-        Ok(answer)
-    }
-
-    /// Sends one operation and waits for its answer.
-    async fn execute(&self, operation: Operation, deadline: Option<Instant>) -> Result<String, StoreError> {
-        let answer = self.enqueue(operation)?;
-        let answered = match deadline {
-            Some(deadline) => {
-                let started = Instant::now();
-                timeout_at(deadline, answer).await.map_err(|_| StoreError::NoAnswer {
-                    waited_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-                })?
-            }
-            None => answer.await,
-        };
-        answered.unwrap_or(Err(StoreError::Draining))
+        let reply = self.execute(operation, self.durability(durability), deadline).await?;
+        Ok((decode::resolved(&reply.text)?, reply.achieved))
     }
 
     /// How many partitions there are.

@@ -9,7 +9,11 @@ use tokio::sync::oneshot;
 
 use crate::domain::{Answer, Mutation};
 
-use super::{Store, StoreError, committer::Lane, decode, encode};
+use super::{
+    Store, StoreError,
+    committer::{Lane, Reply},
+    decode, encode,
+};
 
 /// A mutation under way. Dropped, it is given up: not sent if it was not yet, else its outcome is unknown.
 pub struct Pending {
@@ -19,16 +23,20 @@ pub struct Pending {
 
 enum Coming {
     Known(Option<Answer>),
-    Queued(oneshot::Receiver<Result<String, StoreError>>),
+    Queued(oneshot::Receiver<Result<Reply, StoreError>>),
 }
 
 impl Store {
     /// Asks for a mutation and does not wait for it. Mutations with one home SKU go to Redis in the order of these
-    /// calls, save those that must go again or meet a broken connection.
+    /// calls, save those that must go again or meet a broken connection, and those that wait to be more durable than memory:
+    /// they have a queue of their own.
     pub fn begin(&self, mutation: Mutation) -> Result<Pending, StoreError> {
         let answer = match self.foreign(&mutation) {
             Some(answer) => Coming::Known(Some(answer)),
-            None => Coming::Queued(self.enqueue(encode::mutation(&mutation, self.partitions()))?),
+            None => {
+                let operation = encode::mutation(&mutation, self.partitions());
+                Coming::Queued(self.enqueue(operation, self.durability(mutation.durability))?)
+            }
         };
         Ok(Pending { mutation, answer })
     }
@@ -36,10 +44,10 @@ impl Store {
     /// Whether the queue has room for one who can wait: a quarter of it, and of the part of a SKU, is left to those who
     /// cannot.
     pub fn has_room(&self, mutation: &Mutation) -> bool {
-        self.inner.backlog.has_room(Lane::of(mutation.home()))
+        self.queue(self.durability(mutation.durability)).backlog.has_room(Lane::of(mutation.home()))
     }
 
-    /// How many operations may wait for the next script.
+    /// How many operations may wait for the next script of their queue.
     pub fn queue_max(&self) -> usize {
         self.inner.settings.queue_max
     }
@@ -55,8 +63,8 @@ impl Future for Pending {
                 Poll::Ready(Ok(answer.take().expect("a future is not polled after it was ready")))
             }
             Coming::Queued(queued) => {
-                let text = ready!(Pin::new(queued).poll(cx)).unwrap_or(Err(StoreError::Draining));
-                Poll::Ready(text.and_then(|text| decode::mutation(&text, &this.mutation)))
+                let reply = ready!(Pin::new(queued).poll(cx)).unwrap_or(Err(StoreError::Draining));
+                Poll::Ready(reply.and_then(|reply| decode::mutation(&reply, &this.mutation)))
             }
         }
     }

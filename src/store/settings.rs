@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use crate::domain::{ChannelId, Partitions, PublishPolicy};
+use crate::domain::{ChannelId, Durability, Partitions, PublishPolicy};
 
 use super::LinkSettings;
 
@@ -44,6 +44,24 @@ pub struct StoreSettings {
     pub lease: Duration,
     /// The clock scripts go by.
     pub clock: Clock,
+    /// How durable changes are when the caller does not say.
+    pub durability: DurabilitySettings,
+}
+
+/// How durable changes are.
+#[derive(Debug, Clone, Copy)]
+pub struct DurabilitySettings {
+    /// Unless the caller asks for another.
+    pub level: Durability,
+    /// How long a batch may wait to be as durable as asked; what is reached by then is the answer. 1 ms and up.
+    pub wait_timeout: Duration,
+}
+
+impl Default for DurabilitySettings {
+    /// Memory, and a second.
+    fn default() -> Self {
+        Self { level: Durability::Memory, wait_timeout: Duration::from_secs(1) }
+    }
 }
 
 /// The clock scripts go by.

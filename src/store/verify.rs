@@ -185,7 +185,7 @@ impl Store {
             version,
             reason: &reason,
         };
-        let answer = self.execute(encode::repair(&repair, self.partitions()), None).await?;
+        let answer = self.execute_quick(encode::repair(&repair, self.partitions())).await?;
         match decode::Words::new(&answer).word("word")? {
             "ok" => Ok(true),
             "busy" => Ok(false),

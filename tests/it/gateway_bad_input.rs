@@ -141,6 +141,7 @@ async fn every_bad_field_is_named_and_nothing_changes() {
         lines = vec![part("", 1)] => "lines[0].sku";
     }
     let good = ExtendHoldRequest {
+        durability: None,
         hold_id: hold.hold_id.clone(),
         idempotency_key: "new".to_owned(),
         ttl: ttl(60, 0),
@@ -194,7 +195,7 @@ async fn every_bad_field_is_named_and_nothing_changes() {
     complaints.check("get_hold", "hold_id", stock.get_hold(GetHoldRequest::default()).await);
     let watch = WatchStockRequest { skus: vec![], resume_token: "not a token".to_owned() };
     complaints.check("watch_stock", "resume_token", stock.watch_stock(watch).await);
-    let resolve = ResolveKeyRequest { sku: "a".to_owned(), idempotency_key: String::new() };
+    let resolve = ResolveKeyRequest { sku: "a".to_owned(), idempotency_key: String::new(), durability: None };
     complaints.check("resolve_key", "idempotency_key", stock.resolve_key(resolve).await);
     let status = gateway.channels().get_sync_status(GetSyncStatusRequest::default()).await;
     complaints.check("get_sync_status", "sku", status);

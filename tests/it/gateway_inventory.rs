@@ -162,7 +162,8 @@ async fn a_key_tells_what_became_of_it_and_an_unused_one_is_burnt() {
     let line = gateway.sell("sold", "a", 1).await;
     gateway.stock().decrement(sale("refused", "a", 100)).await.unwrap_err();
     let resolve = async |key: &str| -> ResolveKeyResponse {
-        let request = ResolveKeyRequest { sku: "a".to_owned(), idempotency_key: key.to_owned() };
+        let request =
+            ResolveKeyRequest { sku: "a".to_owned(), idempotency_key: key.to_owned(), durability: None };
         gateway.stock().resolve_key(request).await.unwrap().into_inner()
     };
     let sold = resolve("sold").await;

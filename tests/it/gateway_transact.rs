@@ -175,7 +175,7 @@ async fn every_operation_is_answered_like_its_rpc() {
     check!(
         ExtendHold,
         extend_hold,
-        ExtendHoldRequest { hold_id: sold.clone(), idempotency_key: key("longer"), ttl }
+        ExtendHoldRequest { hold_id: sold.clone(), idempotency_key: key("longer"), ttl, durability: None }
     );
     check!(
         Commit,

@@ -12,13 +12,16 @@ use std::{
 
 use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
 use stockgate::{
-    domain::{Answer, Applied, Level, Mutation, Partition, Partitions, PublishPolicy, Refusal},
-    store::{Clock, Delivery, EntryId, LinkSettings, Store, StoreError, StoreSettings, StoredLevel},
+    domain::{Answer, Applied, ClientId, Level, Mutation, Partition, Partitions, PublishPolicy, Refusal},
+    store::{
+        Clock, Delivery, DurabilitySettings, EntryId, LinkSettings, Resolved, Store, StoreError,
+        StoreSettings, StoredLevel,
+    },
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
-    requests::{channel, set, sku},
+    requests::{channel, key, set, sku},
     server::Server,
 };
 
@@ -72,6 +75,7 @@ impl Shop {
             policies: [channel("web"), channel("app")].map(|id| (id, PublishPolicy::default())).into(),
             lease: Duration::from_millis(LEASE_MS.unsigned_abs()),
             clock: Clock::Moved(Arc::clone(&clock)),
+            durability: DurabilitySettings::default(),
         };
         change(&mut settings);
         if settings.link.url.is_empty() {
@@ -155,6 +159,11 @@ impl Shop {
     /// Asks what must be refused.
     pub(crate) async fn refused(&self, mutation: &Mutation) -> Refusal {
         self.answer(mutation).await.result.expect_err("must be refused")
+    }
+
+    /// What a key was answered; burnt when it was never used.
+    pub(crate) async fn resolve(&self, client: &ClientId, home: &str, text: &str) -> Resolved {
+        self.store.resolve_key(client, &sku(home), &key(text), None, None).await.unwrap().0
     }
 
     /// Asks what must fail.

@@ -151,8 +151,8 @@ async fn nobody_reads_the_answers_of_another_client() {
     assert!(!shop.answer(&mine).await.replayed);
     assert!(!shop.answer(&theirs).await.replayed);
     assert_eq!(shop.units("A").await, (8, 0));
-    let unused = shop.store.resolve_key(&ClientId::parse("third").unwrap(), &sku("A"), &key("k"), None).await;
-    assert_eq!(unused.unwrap(), Resolved::Burnt);
+    let unused = shop.resolve(&ClientId::parse("third").unwrap(), "A", "k").await;
+    assert_eq!(unused, Resolved::Burnt);
     shop.close().await;
 }
 
@@ -161,8 +161,7 @@ async fn resolving_a_key_tells_its_answer_or_burns_it() {
     for partitions in both() {
         let shop = Shop::open(partitions).await;
         shop.stock(&[("A", 3), ("B", 3)]).await;
-        let resolve =
-            async |text: &str| shop.store.resolve_key(&client(), &sku("A"), &key(text), None).await.unwrap();
+        let resolve = async |text: &str| shop.resolve(&client(), "A", text).await;
         let sold = shop.applied(&decrement("used", &[("B", 1), ("A", 1)])).await;
         let event_ids = sold.lines.iter().filter_map(|line| line.event_id).collect::<Vec<_>>();
         assert_eq!(event_ids.len(), 2);

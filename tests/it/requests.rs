@@ -52,7 +52,7 @@ pub(crate) fn ask(text: &str, action: Action) -> Mutation {
         reason: Text::default(),
         actor: Text::default(),
     };
-    Mutation { cause, action }
+    Mutation { cause, action, durability: None }
 }
 
 /// The same request, naming the channel it comes from.

@@ -222,7 +222,7 @@ async fn setting_what_is_there_already_is_no_event() {
 async fn a_burnt_key_is_a_record_alone() {
     let shop = stocked().await;
     let before = shop.dump().await;
-    shop.store.resolve_key(&client(), &sku("A"), &key("k"), None).await.unwrap();
+    shop.resolve(&client(), "A", "k").await;
     assert_eq!(difference(&before, &shop.dump().await), ["+p0:rec:10000 - A k = - burnt"]);
     check(&shop, &decrement("k", &[("A", 1)]), &[]).await;
     shop.close().await;

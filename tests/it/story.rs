@@ -107,7 +107,7 @@ impl Telling {
             // Burnt now, used by the next fresh request that is at home at this SKU.
             _ => (sku(name), format!("k{}", self.keys)),
         };
-        let resolved = self.shop.store.resolve_key(&client(), &home, &key(&text), None).await.unwrap();
+        let resolved = self.shop.resolve(&client(), home.as_str(), &text).await;
         let got = match resolved {
             Resolved::Burnt => Resolution::Burnt,
             Resolved::Applied { rpc, event_ids, .. } => Resolution::Applied { rpc, events: event_ids.len() },

@@ -19,7 +19,7 @@ impl Engine for AtOnce {
             version: 2,
             event_id: "0-1700000000000-0-0".to_owned(),
         };
-        Ok(DecrementResponse { lines: request.lines.into_iter().map(sold).collect(), replayed: false })
+        Ok(DecrementResponse { lines: request.lines.into_iter().map(sold).collect(), ..Default::default() })
     }
 
     async fn count(&self, _: Vec<String>) -> Result<Vec<i64>, Status> {

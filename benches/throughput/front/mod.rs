@@ -123,7 +123,7 @@ fn sold(line: &Line, on_hand: i64, version: i64, event_id: String, replayed: boo
         version,
         event_id,
     };
-    DecrementResponse { lines: vec![line], replayed }
+    DecrementResponse { lines: vec![line], replayed, ..Default::default() }
 }
 
 fn refused(line: &Line) -> Status {

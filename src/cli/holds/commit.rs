@@ -3,8 +3,8 @@
 use clap::Args;
 
 use super::super::{
-    Verdict, failure::CliError, gateway::Gateway, key::KeyArgs, line::LineArg, note::WhyArgs, output::Output,
-    shown::Changed,
+    Verdict, durability::DurabilityArgs, failure::CliError, gateway::Gateway, key::KeyArgs, line::LineArg,
+    note::WhyArgs, output::Output, shown::Changed,
 };
 use crate::proto::{CommitRequest, ExpiredPolicy};
 
@@ -25,6 +25,8 @@ pub(in crate::cli) struct Commit {
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
+    durability: DurabilityArgs,
+    #[command(flatten)]
     why: WhyArgs,
 }
 
@@ -40,9 +42,12 @@ impl Commit {
             expired_policy: policy.into(),
             reason: self.why.reason,
             actor: self.why.actor,
+            durability: self.durability.level(),
         });
         let answer = gateway.stock().commit(request).await.map_err(|status| key.error(status))?.into_inner();
-        let changed = Changed::new(key.text(), answer.replayed, answer.lines).with_hold(answer.hold)?;
+        let changed = Changed::new(key.text(), answer.replayed, answer.lines)
+            .with_hold(answer.hold)?
+            .with_durability(self.durability.shown(answer.durability));
         output.text_or_json(&changed, Changed::text)?;
         Ok(Verdict::Fine)
     }

@@ -6,8 +6,8 @@ use clap::Args;
 
 use super::{
     super::{
-        Verdict, failure::CliError, gateway::Gateway, key::KeyArgs, moment::parse_duration, output::Output,
-        shown::Changed,
+        Verdict, durability::DurabilityArgs, failure::CliError, gateway::Gateway, key::KeyArgs,
+        moment::parse_duration, output::Output, shown::Changed,
     },
     ttl_to_proto,
 };
@@ -23,6 +23,8 @@ pub(in crate::cli) struct Extend {
     ttl: Duration,
     #[command(flatten)]
     key: KeyArgs,
+    #[command(flatten)]
+    durability: DurabilityArgs,
 }
 
 impl Extend {
@@ -32,10 +34,13 @@ impl Extend {
             hold_id: self.hold_id,
             idempotency_key: key.text(),
             ttl: Some(ttl_to_proto(self.ttl)?),
+            durability: self.durability.level(),
         });
         let answer =
             gateway.stock().extend_hold(request).await.map_err(|status| key.error(status))?.into_inner();
-        let changed = Changed::new(key.text(), answer.replayed, Vec::new()).with_hold(answer.hold)?;
+        let changed = Changed::new(key.text(), answer.replayed, Vec::new())
+            .with_hold(answer.hold)?
+            .with_durability(self.durability.shown(answer.durability));
         output.text_or_json(&changed, Changed::text)?;
         Ok(Verdict::Fine)
     }

@@ -7,6 +7,7 @@ use clap::Args;
 use super::{
     super::{
         Verdict,
+        durability::DurabilityArgs,
         failure::CliError,
         gateway::Gateway,
         key::KeyArgs,
@@ -32,6 +33,8 @@ pub(in crate::cli) struct Reserve {
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
+    durability: DurabilityArgs,
+    #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
     order: OrderArgs,
@@ -50,9 +53,12 @@ impl Reserve {
             reason: self.why.reason,
             actor: self.why.actor,
             ttl: self.ttl.map(ttl_to_proto).transpose()?,
+            durability: self.durability.level(),
         });
         let answer = gateway.stock().reserve(request).await.map_err(|status| key.error(status))?.into_inner();
-        let changed = Changed::new(key.text(), answer.replayed, answer.lines).with_hold(answer.hold)?;
+        let changed = Changed::new(key.text(), answer.replayed, answer.lines)
+            .with_hold(answer.hold)?
+            .with_durability(self.durability.shown(answer.durability));
         output.text_or_json(&changed, Changed::text)?;
         Ok(Verdict::Fine)
     }

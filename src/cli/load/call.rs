@@ -219,7 +219,11 @@ mod tests {
     fn repeat_is_the_first_answer_and_says_so() {
         let sold = |event_id: &str, replayed| {
             let line = LineResult { event_id: event_id.to_owned(), ..LineResult::default() };
-            Outcome::Done(Reply::Decrement(DecrementResponse { lines: vec![line], replayed }))
+            Outcome::Done(Reply::Decrement(DecrementResponse {
+                lines: vec![line],
+                replayed,
+                durability: None,
+            }))
         };
         let refused =
             |replayed| Outcome::read(Err(status(Code::FailedPrecondition, "INSUFFICIENT_STOCK", replayed)));

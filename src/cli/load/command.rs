@@ -11,7 +11,10 @@ use clap::Args;
 use uuid::Uuid;
 
 use super::{
-    super::{Verdict, failure::CliError, gateway::GatewayArgs, moment::parse_duration, output::Output},
+    super::{
+        Verdict, durability::DurabilityArgs, failure::CliError, gateway::GatewayArgs, moment::parse_duration,
+        output::Output,
+    },
     conduct::{Conduct, Settings, unwritable},
     consent,
     interrupt::Interrupt,
@@ -89,6 +92,8 @@ pub(in crate::cli) struct Load {
     /// holds: how long one lives, 100ms to 5m; the books wait for the last one [default: 5s]
     #[arg(long, value_name = "DURATION", value_parser = parse_hold_ttl)]
     hold_ttl: Option<Duration>,
+    #[command(flatten)]
+    durability: DurabilityArgs,
     /// Write a report with charts, in one file that needs no other
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
@@ -130,6 +135,7 @@ impl Load {
         let fates = self.fates()?;
         let is_flash = self.profile == Profile::Flash;
         Ok(Plan {
+            durability: self.durability.level(),
             profile: self.profile,
             sku_prefix: format!("{}-{run}-", self.prefix),
             key_prefix: format!("load-{run}-"),

@@ -182,7 +182,7 @@ mod tests {
             ..LineResult::default()
         };
         let lines = plan.order(number).lines.iter().map(result).collect();
-        Outcome::Done(Reply::Decrement(DecrementResponse { lines, replayed: false }))
+        Outcome::Done(Reply::Decrement(DecrementResponse { lines, replayed: false, durability: None }))
     }
 
     #[test]

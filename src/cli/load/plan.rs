@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde::Serialize;
 
 use super::call::Ask;
-use crate::proto::{CommitRequest, DecrementRequest, Line, ReleaseRequest, ReserveRequest};
+use crate::proto::{CommitRequest, DecrementRequest, DurabilityLevel, Line, ReleaseRequest, ReserveRequest};
 
 /// The most units of one line of a cart.
 const CART_QUANTITY_MAX: i64 = 3;
@@ -95,6 +95,8 @@ pub(super) struct Plan {
     pub(super) repeat_percent: u8,
     pub(super) fates: Fates,
     pub(super) hold_ttl: Duration,
+    /// Of every change; how many answers fell short is a metric of the gateway.
+    pub(super) durability: Option<DurabilityLevel>,
 }
 
 impl Plan {
@@ -149,12 +151,14 @@ impl Plan {
                 idempotency_key,
                 lines: lines.collect(),
                 ttl,
+                durability: self.durability,
                 ..ReserveRequest::default()
             })
         } else {
             Ask::Decrement(DecrementRequest {
                 idempotency_key,
                 lines: lines.collect(),
+                durability: self.durability,
                 ..DecrementRequest::default()
             })
         }
@@ -163,13 +167,15 @@ impl Plan {
     /// The request that sells what the hold of call number n promises.
     pub(super) fn commit(&self, number: u64, hold_id: String) -> Ask {
         let idempotency_key = self.key(number, "-commit");
-        Ask::Commit(CommitRequest { hold_id, idempotency_key, ..CommitRequest::default() })
+        let durability = self.durability;
+        Ask::Commit(CommitRequest { hold_id, idempotency_key, durability, ..CommitRequest::default() })
     }
 
     /// The request that gives back what the hold of call number n promises.
     pub(super) fn release(&self, number: u64, hold_id: String) -> Ask {
         let idempotency_key = self.key(number, "-release");
-        Ask::Release(ReleaseRequest { hold_id, idempotency_key, ..ReleaseRequest::default() })
+        let durability = self.durability;
+        Ask::Release(ReleaseRequest { hold_id, idempotency_key, durability, ..ReleaseRequest::default() })
     }
 
     fn key(&self, number: u64, what: &str) -> String {
@@ -196,6 +202,7 @@ pub(super) mod tests {
             repeat_percent: 10,
             fates: Fates { commit_percent: 70, release_percent: 20 },
             hold_ttl: Duration::from_secs(5),
+            durability: None,
         }
     }
 

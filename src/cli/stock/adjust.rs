@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::super::{
     Verdict,
+    durability::DurabilityArgs,
     failure::CliError,
     gateway::Gateway,
     key::KeyArgs,
@@ -27,6 +28,8 @@ pub(in crate::cli) struct Adjust {
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
+    durability: DurabilityArgs,
+    #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
     why: WhyArgs,
@@ -43,11 +46,14 @@ impl Adjust {
             channel: self.source.channel,
             reason: self.why.reason,
             actor: self.why.actor,
+            durability: self.durability.level(),
         });
         let answer =
             gateway.inventory().adjust_stock(request).await.map_err(|status| key.error(status))?.into_inner();
         let lines = answer.line.into_iter().collect();
-        output.text_or_json(&Changed::new(key.text(), answer.replayed, lines), Changed::text)?;
+        let changed = Changed::new(key.text(), answer.replayed, lines)
+            .with_durability(self.durability.shown(answer.durability));
+        output.text_or_json(&changed, Changed::text)?;
         Ok(Verdict::Fine)
     }
 }

@@ -13,6 +13,7 @@ use tonic::{Code, Status};
 use super::{
     super::{
         Verdict,
+        durability::DurabilityArgs,
         failure::CliError,
         gateway::Gateway,
         key::KeyArgs,
@@ -39,6 +40,8 @@ pub(in crate::cli) struct Import {
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
+    durability: DurabilityArgs,
+    #[command(flatten)]
     why: WhyArgs,
 }
 
@@ -47,6 +50,8 @@ struct Tally {
     set_count: u64,
     replayed_count: u64,
     failed_count: u64,
+    /// Of those that were set.
+    less_durable_count: u64,
 }
 
 impl Import {
@@ -71,8 +76,11 @@ impl Import {
                 break;
             }
         }
-        let Tally { set_count, replayed_count, failed_count } = tally;
+        let Tally { set_count, replayed_count, failed_count, less_durable_count } = tally;
         eprintln!("{set_count} set, {replayed_count} replayed, {failed_count} failed; --key {prefix}");
+        if less_durable_count > 0 {
+            eprintln!("{less_durable_count} of them are less durable than asked; what was set stays set");
+        }
         match doubt {
             Some(error) => Err(error),
             None => Ok(Verdict::of_findings(failed_count > 0)),
@@ -174,6 +182,7 @@ impl Import {
             condition: Some(condition),
             reason: self.why.reason.clone(),
             actor: self.why.actor.clone(),
+            durability: self.durability.level(),
         }
     }
 
@@ -210,6 +219,7 @@ fn is_undecided(code: Code) -> bool {
 
 impl Tally {
     fn add(&mut self, result: &ResultRow) {
+        self.less_durable_count += u64::from(result.is_less_durable);
         match result {
             ResultRow { code: 0, replayed: false, .. } => self.set_count += 1,
             ResultRow { code: 0, replayed: true, .. } => self.replayed_count += 1,
@@ -229,6 +239,7 @@ struct ResultRow {
     on_hand: Option<i64>,
     available: Option<i64>,
     version: Option<i64>,
+    is_less_durable: bool,
 }
 
 impl ResultRow {
@@ -239,6 +250,7 @@ impl ResultRow {
             on_hand: line.map(|line| line.on_hand),
             available: line.map(|line| line.available),
             version: line.map(|line| line.version),
+            is_less_durable: result.durability.is_some_and(|achieved| !achieved.reached),
             sku: result.sku,
             code: result.code,
             reason: result.reason,

@@ -4,6 +4,7 @@ use clap::Args;
 
 use super::super::{
     Verdict,
+    durability::DurabilityArgs,
     failure::CliError,
     gateway::Gateway,
     key::KeyArgs,
@@ -23,6 +24,8 @@ pub(in crate::cli) struct Restock {
     #[command(flatten)]
     key: KeyArgs,
     #[command(flatten)]
+    durability: DurabilityArgs,
+    #[command(flatten)]
     source: SourceArgs,
     #[command(flatten)]
     order: OrderArgs,
@@ -40,9 +43,12 @@ impl Restock {
             order_ref: self.order.order_ref,
             reason: self.why.reason,
             actor: self.why.actor,
+            durability: self.durability.level(),
         });
         let answer = gateway.stock().restock(request).await.map_err(|status| key.error(status))?.into_inner();
-        output.text_or_json(&Changed::new(key.text(), answer.replayed, answer.lines), Changed::text)?;
+        let changed = Changed::new(key.text(), answer.replayed, answer.lines)
+            .with_durability(self.durability.shown(answer.durability));
+        output.text_or_json(&changed, Changed::text)?;
         Ok(Verdict::Fine)
     }
 }

@@ -31,6 +31,7 @@ fn good_reserve() -> proto::ReserveRequest {
         reason: "sold".to_owned(),
         actor: "ann".to_owned(),
         ttl: Some(Ttl { seconds: 1, nanos: 0 }),
+        durability: None,
     }
 }
 
@@ -43,6 +44,7 @@ fn good_commit() -> proto::CommitRequest {
         expired_policy: 2,
         reason: String::new(),
         actor: String::new(),
+        durability: None,
     }
 }
 
@@ -56,6 +58,7 @@ fn good_set() -> proto::SetStockRequest {
         channel: "web".to_owned(),
         reason: String::new(),
         actor: String::new(),
+        durability: None,
     }
 }
 
@@ -67,6 +70,7 @@ fn good_row() -> proto::ImportStockRequest {
         condition: Some(proto::import_stock_request::Condition::Force(())),
         reason: String::new(),
         actor: String::new(),
+        durability: None,
     }
 }
 
@@ -218,6 +222,7 @@ fn ttl_of_a_hold() {
         hold_id: HOLD.to_owned(),
         idempotency_key: "k".to_owned(),
         ttl: Some(Ttl::default()),
+        durability: None,
     };
     refused(extend_hold(extend, ClientId::anonymous(), &LIMITS), &[("ttl", "1 ms to")]);
 }
@@ -245,7 +250,8 @@ fn requests_on_holds() {
     let release_of =
         proto::ReleaseRequest { hold_id: hold_id(), idempotency_key: key(), lines, ..Default::default() };
     refused(release(release_of, client()), &[shape, ("lines[0].quantity", "is -5")]);
-    let extend_of = proto::ExtendHoldRequest { hold_id: hold_id(), idempotency_key: key(), ttl: None };
+    let extend_of =
+        proto::ExtendHoldRequest { hold_id: hold_id(), idempotency_key: key(), ttl: None, durability: None };
     refused(extend_hold(extend_of, client(), &LIMITS), &[shape]);
     refused(get_hold(&proto::GetHoldRequest { hold_id: hold_id() }), &[shape]);
     let all = commit(proto::CommitRequest { lines: vec![], ..good_commit() }, client());
@@ -429,8 +435,10 @@ fn everything_wrong_is_said_at_once() {
         reason: long(257),
         actor: long(129),
         ttl: Some(Ttl::default()),
+        durability: Some(proto::DurabilityLevel { level: 2, replicas: 17 }),
     };
     let expected = [
+        ("durability.replicas", "1 to 16 replicas, is 17"),
         ("lines[0].sku", "empty"),
         ("lines[0].quantity", "is 0"),
         ("lines[1].quantity", "is -1"),

@@ -1,8 +1,11 @@
-//! Who asks and why: the fields every mutation carries.
+//! Who asks, why, and how durable it must be: the fields every mutation carries.
 
-use crate::domain::{Cause, ChannelId, ClientId, IdempotencyKey, Text, TextProblem};
+use crate::{
+    domain::{Cause, ChannelId, ClientId, Durability, IdempotencyKey, Text, TextProblem},
+    proto,
+};
 
-use super::violations::Violations;
+use super::{durability::durability, violations::Violations};
 
 /// These fields as given; what an rpc does not have stays empty.
 #[derive(Default)]
@@ -12,11 +15,12 @@ pub(super) struct CauseFields {
     pub(super) order_ref: String,
     pub(super) reason: String,
     pub(super) actor: String,
+    pub(super) durability: Option<proto::DurabilityLevel>,
 }
 
 impl CauseFields {
     /// Checks every field, also after one was bad.
-    pub(super) fn parse(self, bad: &mut Violations, client: ClientId) -> Option<Cause> {
+    pub(super) fn parse(self, bad: &mut Violations, client: ClientId) -> Option<(Cause, Option<Durability>)> {
         let key = idempotency_key(bad, &self.idempotency_key);
         let channel = if self.channel.is_empty() {
             Some(None)
@@ -26,14 +30,16 @@ impl CauseFields {
         let order_ref = bad.take("order_ref", Text::parse(self.order_ref));
         let reason = bad.take("reason", Text::parse(self.reason));
         let actor = bad.take("actor", Text::parse(self.actor));
-        Some(Cause {
+        let durability = durability(bad, self.durability);
+        let cause = Cause {
             client,
             key: key?,
             channel: channel?,
             order_ref: order_ref?,
             reason: reason?,
             actor: actor?,
-        })
+        };
+        Some((cause, durability?))
     }
 }
 

@@ -3,7 +3,10 @@
 use std::fmt::Display;
 
 use crate::{
-    domain::{Action, Cause, ClientId, EventId, Mutation, QUANTITY_MAX, QuantityProblem, SetCondition, Sku},
+    domain::{
+        Action, Cause, ClientId, Durability, EventId, Mutation, QUANTITY_MAX, QuantityProblem, SetCondition,
+        Sku,
+    },
     proto,
 };
 
@@ -35,11 +38,12 @@ pub fn set_stock(
         channel: request.channel,
         reason: request.reason,
         actor: request.actor,
+        durability: request.durability,
         ..CauseFields::default()
     };
     match (fields.parse(&mut bad, client), count, condition, as_of) {
-        (Some(cause), Some(count), Some(condition), Some(as_of)) => {
-            Ok((count.set(cause, condition, request.as_of_event), as_of))
+        (Some(asked), Some(count), Some(condition), Some(as_of)) => {
+            Ok((count.set(asked, condition, request.as_of_event), as_of))
         }
         _ => Err(bad.into_problem()),
     }
@@ -59,10 +63,11 @@ pub fn import_row(row: proto::ImportStockRequest, client: ClientId) -> Result<Mu
         idempotency_key: row.idempotency_key,
         reason: row.reason,
         actor: row.actor,
+        durability: row.durability,
         ..CauseFields::default()
     };
     match (fields.parse(&mut bad, client), count, condition) {
-        (Some(cause), Some(count), Some(condition)) => Ok(count.set(cause, condition, String::new())),
+        (Some(asked), Some(count), Some(condition)) => Ok(count.set(asked, condition, String::new())),
         _ => Err(bad.into_problem()),
     }
 }
@@ -81,11 +86,13 @@ pub fn adjust_stock(request: proto::AdjustStockRequest, client: ClientId) -> Res
         channel: request.channel,
         reason: request.reason,
         actor: request.actor,
+        durability: request.durability,
         ..CauseFields::default()
     };
     match (fields.parse(&mut bad, client), sku, delta, expected_version) {
-        (Some(cause), Some(sku), Some(delta), Some(expected_version)) => {
-            Ok(Mutation { cause, action: Action::AdjustStock { sku, delta, expected_version } })
+        (Some((cause, durability)), Some(sku), Some(delta), Some(expected_version)) => {
+            let action = Action::AdjustStock { sku, delta, expected_version };
+            Ok(Mutation { cause, action, durability })
         }
         _ => Err(bad.into_problem()),
     }
@@ -107,11 +114,17 @@ impl Count<String> {
 }
 
 impl Count<Sku> {
-    fn set(self, cause: Cause, condition: SetCondition, as_of_event: String) -> Mutation {
+    fn set(
+        self,
+        (cause, durability): (Cause, Option<Durability>),
+        condition: SetCondition,
+        as_of_event: String,
+    ) -> Mutation {
         let Self { sku, quantity } = self;
         Mutation {
             cause,
             action: Action::SetStock { sku, quantity, condition, on_hand_then: None, as_of_event },
+            durability,
         }
     }
 }

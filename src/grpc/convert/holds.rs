@@ -20,12 +20,13 @@ pub fn commit(request: proto::CommitRequest, client: ClientId) -> Result<Mutatio
         idempotency_key: request.idempotency_key,
         reason: request.reason,
         actor: request.actor,
+        durability: request.durability,
         ..CauseFields::default()
     };
     match (fields.parse(&mut bad, client), hold, lines, when_expired) {
-        (Some(cause), Some(hold), Some(lines), Some(when_expired)) => {
+        (Some((cause, durability)), Some(hold), Some(lines), Some(when_expired)) => {
             let action = Action::Commit { hold, lines, keep_open: request.keep_open, when_expired };
-            Ok(Mutation { cause, action })
+            Ok(Mutation { cause, action, durability })
         }
         _ => Err(bad.into_problem()),
     }
@@ -40,11 +41,12 @@ pub fn release(request: proto::ReleaseRequest, client: ClientId) -> Result<Mutat
         idempotency_key: request.idempotency_key,
         reason: request.reason,
         actor: request.actor,
+        durability: request.durability,
         ..CauseFields::default()
     };
     match (fields.parse(&mut bad, client), hold, lines) {
-        (Some(cause), Some(hold), Some(lines)) => {
-            Ok(Mutation { cause, action: Action::Release { hold, lines } })
+        (Some((cause, durability)), Some(hold), Some(lines)) => {
+            Ok(Mutation { cause, action: Action::Release { hold, lines }, durability })
         }
         _ => Err(bad.into_problem()),
     }
@@ -59,10 +61,14 @@ pub fn extend_hold(
     let mut bad = Violations::default();
     let hold = hold_id(&mut bad, &request.hold_id);
     let ttl = ttl::ttl(&mut bad, request.ttl, limits);
-    let fields = CauseFields { idempotency_key: request.idempotency_key, ..CauseFields::default() };
+    let fields = CauseFields {
+        idempotency_key: request.idempotency_key,
+        durability: request.durability,
+        ..CauseFields::default()
+    };
     match (fields.parse(&mut bad, client), hold, ttl) {
-        (Some(cause), Some(hold), Some(ttl)) => {
-            Ok(Mutation { cause, action: Action::ExtendHold { hold, ttl } })
+        (Some((cause, durability)), Some(hold), Some(ttl)) => {
+            Ok(Mutation { cause, action: Action::ExtendHold { hold, ttl }, durability })
         }
         _ => Err(bad.into_problem()),
     }

@@ -5,12 +5,14 @@ use tonic::Code;
 use crate::{domain::Answer, proto};
 
 use super::{
+    durability::achieved,
     problem::Problem,
     replies::{applied, only_line},
 };
 
 /// Shows what became of one row; `sku` as given.
 pub fn import_result(sku: String, outcome: Result<Answer, Problem>) -> proto::ImportStockResult {
+    let durability = outcome.as_ref().ok().map(|answer| achieved(answer.durability));
     match outcome.and_then(applied) {
         Ok((applied, replayed)) => proto::ImportStockResult {
             sku,
@@ -19,6 +21,7 @@ pub fn import_result(sku: String, outcome: Result<Answer, Problem>) -> proto::Im
             reason: String::new(),
             line: only_line(applied),
             replayed,
+            durability,
         },
         Err(problem) => proto::ImportStockResult {
             sku,
@@ -27,6 +30,7 @@ pub fn import_result(sku: String, outcome: Result<Answer, Problem>) -> proto::Im
             message: problem.message,
             reason: problem.reason.to_owned(),
             line: None,
+            durability: None,
         },
     }
 }

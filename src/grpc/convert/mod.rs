@@ -6,6 +6,7 @@ mod cause;
 mod counts;
 mod dead_letters;
 mod details;
+mod durability;
 mod events;
 mod holds;
 mod import;
@@ -29,6 +30,7 @@ pub use counts::{IMPORT_ROWS_MAX, adjust_stock, import_row, set_stock};
 pub use dead_letters::{
     DeadQuery, RemedyQuery, discard_dead_letters, list_dead_letters, replay_dead_letters,
 };
+pub use durability::achieved;
 pub use events::event;
 pub use holds::{commit, extend_hold, hold, hold_state, release};
 pub use import::import_result;

@@ -3,13 +3,13 @@
 use std::time::Duration;
 
 use crate::{
-    domain::{HoldId, IdempotencyKey, Sku},
+    domain::{Durability, HoldId, IdempotencyKey, Sku},
     proto,
 };
 
 use super::{
-    cause::idempotency_key, holds::hold_id, problem::Problem, time::ms_at_or_after, ttl::whole_ms,
-    violations::Violations,
+    cause::idempotency_key, durability::durability, holds::hold_id, problem::Problem, time::ms_at_or_after,
+    ttl::whole_ms, violations::Violations,
 };
 
 /// An hour: who may be later than that needs no gateway.
@@ -78,12 +78,17 @@ pub fn get_hold(request: &proto::GetHoldRequest) -> Result<HoldId, Problem> {
     hold_id(&mut bad, &request.hold_id).ok_or_else(|| bad.into_problem())
 }
 
-/// Reads a ResolveKey: the home SKU and the key.
-pub fn resolve_key(request: &proto::ResolveKeyRequest) -> Result<(Sku, IdempotencyKey), Problem> {
+/// Reads a ResolveKey: the home SKU, the key, and how durable the answer must be.
+pub fn resolve_key(
+    request: &proto::ResolveKeyRequest,
+) -> Result<(Sku, IdempotencyKey, Option<Durability>), Problem> {
     let mut bad = Violations::default();
     let sku = bad.take("sku", Sku::parse(&request.sku));
     let key = idempotency_key(&mut bad, &request.idempotency_key);
-    sku.zip(key).ok_or_else(|| bad.into_problem())
+    match (sku, key, durability(&mut bad, request.durability)) {
+        (Some(sku), Some(key), Some(durability)) => Ok((sku, key, durability)),
+        _ => Err(bad.into_problem()),
+    }
 }
 
 /// Reads the page size of a ListStock; its token is its reader's.

@@ -5,54 +5,62 @@ use crate::{
     proto,
 };
 
-use super::{holds, problem::Problem, stock::line_result};
+use super::{durability::achieved, holds, problem::Problem, stock::line_result};
 
 /// Answers a Decrement.
 pub fn decrement_response(answer: Answer) -> Result<proto::DecrementResponse, Problem> {
+    let durability = Some(achieved(answer.durability));
     let (applied, replayed) = applied(answer)?;
-    Ok(proto::DecrementResponse { lines: lines(applied), replayed })
+    Ok(proto::DecrementResponse { lines: lines(applied), replayed, durability })
 }
 
 /// Answers a Restock.
 pub fn restock_response(answer: Answer) -> Result<proto::RestockResponse, Problem> {
+    let durability = Some(achieved(answer.durability));
     let (applied, replayed) = applied(answer)?;
-    Ok(proto::RestockResponse { lines: lines(applied), replayed })
+    Ok(proto::RestockResponse { lines: lines(applied), replayed, durability })
 }
 
 /// Answers a Reserve.
 pub fn reserve_response(answer: Answer) -> Result<proto::ReserveResponse, Problem> {
+    let durability = Some(achieved(answer.durability));
     let (mut applied, replayed) = applied(answer)?;
-    Ok(proto::ReserveResponse { hold: hold(&mut applied), lines: lines(applied), replayed })
+    Ok(proto::ReserveResponse { hold: hold(&mut applied), lines: lines(applied), replayed, durability })
 }
 
 /// Answers a Commit.
 pub fn commit_response(answer: Answer) -> Result<proto::CommitResponse, Problem> {
+    let durability = Some(achieved(answer.durability));
     let (mut applied, replayed) = applied(answer)?;
-    Ok(proto::CommitResponse { hold: hold(&mut applied), lines: lines(applied), replayed })
+    Ok(proto::CommitResponse { hold: hold(&mut applied), lines: lines(applied), replayed, durability })
 }
 
 /// Answers a Release.
 pub fn release_response(answer: Answer) -> Result<proto::ReleaseResponse, Problem> {
+    let durability = Some(achieved(answer.durability));
     let (mut applied, replayed) = applied(answer)?;
-    Ok(proto::ReleaseResponse { hold: hold(&mut applied), lines: lines(applied), replayed })
+    Ok(proto::ReleaseResponse { hold: hold(&mut applied), lines: lines(applied), replayed, durability })
 }
 
 /// Answers an ExtendHold.
 pub fn extend_hold_response(answer: Answer) -> Result<proto::ExtendHoldResponse, Problem> {
+    let durability = Some(achieved(answer.durability));
     let (mut applied, replayed) = applied(answer)?;
-    Ok(proto::ExtendHoldResponse { hold: hold(&mut applied), replayed })
+    Ok(proto::ExtendHoldResponse { hold: hold(&mut applied), replayed, durability })
 }
 
 /// Answers a SetStock.
 pub fn set_stock_response(answer: Answer) -> Result<proto::SetStockResponse, Problem> {
+    let durability = Some(achieved(answer.durability));
     let (applied, replayed) = applied(answer)?;
-    Ok(proto::SetStockResponse { line: only_line(applied), replayed })
+    Ok(proto::SetStockResponse { line: only_line(applied), replayed, durability })
 }
 
 /// Answers an AdjustStock.
 pub fn adjust_stock_response(answer: Answer) -> Result<proto::AdjustStockResponse, Problem> {
+    let durability = Some(achieved(answer.durability));
     let (applied, replayed) = applied(answer)?;
-    Ok(proto::AdjustStockResponse { line: only_line(applied), replayed })
+    Ok(proto::AdjustStockResponse { line: only_line(applied), replayed, durability })
 }
 
 /// What was carried out and whether it is the first answer again, or the status of the refusal.
@@ -79,7 +87,8 @@ fn hold(applied: &mut Applied) -> Option<proto::Hold> {
 #[cfg(test)]
 mod tests {
     use crate::domain::{
-        ClientId, Hold, HoldId, HoldLine, HoldState, IdempotencyKey, Level, LineResult, Partitions, Sku,
+        Achieved, ClientId, Hold, HoldId, HoldLine, HoldState, IdempotencyKey, Level, LineResult, Partitions,
+        Sku,
     };
 
     use super::*;
@@ -93,7 +102,11 @@ mod tests {
             Hold { id, state, deadline_ms, lines: vec![line], order_ref: "o".to_owned(), channel: None };
         let level = Level { on_hand: 2, held: 3, version: 9, updated_ms: 1_500 };
         let line = LineResult { sku, quantity: 2, level, event_id: "0-7-8-1".parse().ok() };
-        Answer { result: Ok(Applied { lines: vec![line], hold: Some(hold) }), replayed: true }
+        Answer {
+            result: Ok(Applied { lines: vec![line], hold: Some(hold) }),
+            replayed: true,
+            durability: Achieved::default(),
+        }
     }
 
     #[test]

@@ -17,6 +17,7 @@ macro_rules! cause_fields {
             order_ref: $request.order_ref,
             reason: $request.reason,
             actor: $request.actor,
+            durability: $request.durability,
         }
     };
 }
@@ -26,7 +27,9 @@ pub fn decrement(request: proto::DecrementRequest, client: ClientId) -> Result<M
     let mut bad = Violations::default();
     let lines = lines(&mut bad, &request.lines);
     match (cause_fields!(request).parse(&mut bad, client), lines) {
-        (Some(cause), Some(lines)) => Ok(Mutation { cause, action: Action::Decrement(lines) }),
+        (Some((cause, durability)), Some(lines)) => {
+            Ok(Mutation { cause, action: Action::Decrement(lines), durability })
+        }
         _ => Err(bad.into_problem()),
     }
 }
@@ -36,7 +39,9 @@ pub fn restock(request: proto::RestockRequest, client: ClientId) -> Result<Mutat
     let mut bad = Violations::default();
     let lines = lines(&mut bad, &request.lines);
     match (cause_fields!(request).parse(&mut bad, client), lines) {
-        (Some(cause), Some(lines)) => Ok(Mutation { cause, action: Action::Restock(lines) }),
+        (Some((cause, durability)), Some(lines)) => {
+            Ok(Mutation { cause, action: Action::Restock(lines), durability })
+        }
         _ => Err(bad.into_problem()),
     }
 }
@@ -51,8 +56,8 @@ pub fn reserve(
     let lines = lines(&mut bad, &request.lines);
     let ttl = ttl::ttl(&mut bad, request.ttl, limits);
     match (cause_fields!(request).parse(&mut bad, client), lines, ttl) {
-        (Some(cause), Some(lines), Some(ttl)) => {
-            Ok(Mutation { cause, action: Action::Reserve { lines, ttl } })
+        (Some((cause, durability)), Some(lines), Some(ttl)) => {
+            Ok(Mutation { cause, action: Action::Reserve { lines, ttl }, durability })
         }
         _ => Err(bad.into_problem()),
     }

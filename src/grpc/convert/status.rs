@@ -205,7 +205,11 @@ impl From<StoreError> for Problem {
             StoreError::NotReady { .. } => (Code::Unavailable, "STORE_NOT_READY", Some(RETRY_LATER)),
             StoreError::Draining => (Code::Unavailable, "DRAINING", Some(RETRY_SOON)),
             StoreError::Disconnected { .. } => (Code::Unavailable, OUTCOME_UNKNOWN, Some(RETRY_SOON)),
+            StoreError::Unconfirmed { .. } => (Code::Unavailable, OUTCOME_UNKNOWN, Some(RETRY_SOON)),
             StoreError::NoAnswer { .. } => (Code::DeadlineExceeded, OUTCOME_UNKNOWN, None),
+            StoreError::DurabilityUnavailable { .. } => {
+                (Code::FailedPrecondition, "DURABILITY_UNAVAILABLE", None)
+            }
             StoreError::Overloaded { .. } => (Code::ResourceExhausted, "OVERLOADED", Some(RETRY_SOON)),
             StoreError::OutOfMemory => (Code::ResourceExhausted, "OUT_OF_MEMORY", Some(RETRY_LATER)),
             StoreError::Broken { .. } => (Code::DataLoss, "BROKEN_RECORD", None),
@@ -223,6 +227,7 @@ impl From<StoreError> for Problem {
             StoreError::Refused { source } => {
                 details.info(reason, source.code().map(|code| ("redisCode", code)))
             }
+            StoreError::DurabilityUnavailable { level, .. } => details.info(reason, [("level", *level)]),
             _ => details.info(reason, []),
         }
         if let Some(after) = retry {
@@ -242,6 +247,8 @@ fn remedy(error: &StoreError) -> &'static str {
             ": repeat with the same key in a moment"
         }
         StoreError::Disconnected { .. } | StoreError::NoAnswer { .. } => MAYBE_DONE,
+        StoreError::Unconfirmed { .. } => ": repeat it unchanged, with the same idempotency key",
+        StoreError::DurabilityUnavailable { .. } => "; nothing was changed: or ask for another level",
         StoreError::OutOfMemory => ": raise maxmemory or free some; releases still work",
         StoreError::Overloaded { .. } => ": repeat with the same key after the delay given",
         StoreError::Draining => ": repeat with the same key, another gateway will answer",

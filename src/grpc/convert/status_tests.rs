@@ -5,6 +5,7 @@ use tonic::Status;
 use tonic_types::StatusExt as _;
 
 use super::*;
+use crate::store::Lack;
 
 const EXPIRE_TIME: Metadata = &[("expireTime", "2025-11-21T04:40:00.123Z")];
 
@@ -119,10 +120,10 @@ fn lines_that_do_not_fit_are_counted() {
 
 #[test]
 fn faults_of_the_store() {
-    use Code::{DataLoss, DeadlineExceeded, Internal, ResourceExhausted, Unavailable};
+    use Code::{DataLoss, DeadlineExceeded, FailedPrecondition, Internal, ResourceExhausted, Unavailable};
     let source = || RedisError::from((ServerErrorKind::NoPerm.into(), "no permission"));
     let detail = || "sg:{p0}:stock".to_owned();
-    let rows: [FaultRow; 12] = [
+    let rows: [FaultRow; 14] = [
         (StoreError::Unavailable { source: None }, Unavailable, "STORE_UNAVAILABLE", &[], Some(1_000)),
         (
             StoreError::Unavailable { source: Some(source()) },
@@ -140,6 +141,14 @@ fn faults_of_the_store() {
         ),
         (StoreError::Draining, Unavailable, "DRAINING", &[], Some(100)),
         (StoreError::Disconnected { source: source() }, Unavailable, "OUTCOME_UNKNOWN", &[], Some(100)),
+        (StoreError::Unconfirmed { source: source() }, Unavailable, "OUTCOME_UNKNOWN", &[], Some(100)),
+        (
+            StoreError::DurabilityUnavailable { level: "fsync", lack: Lack::NoAppendOnly },
+            FailedPrecondition,
+            "DURABILITY_UNAVAILABLE",
+            &[("level", "fsync")],
+            None,
+        ),
         (StoreError::NoAnswer { waited_ms: 5 }, DeadlineExceeded, "OUTCOME_UNKNOWN", &[], None),
         (StoreError::Overloaded { queued: 9 }, ResourceExhausted, "OVERLOADED", &[], Some(100)),
         (StoreError::OutOfMemory, ResourceExhausted, "OUT_OF_MEMORY", &[], Some(1_000)),

@@ -127,11 +127,11 @@ mod tests {
         *,
     };
     use crate::{
-        domain::Partition,
-        store::{StoreError, encode},
+        domain::{Durability, Partition},
+        store::{StoreError, committer::Reply, encode},
     };
 
-    type Answer = oneshot::Receiver<Result<String, StoreError>>;
+    type Answer = oneshot::Receiver<Result<Reply, StoreError>>;
 
     /// Calls of these lanes and lines, numbered by `rounds`.
     fn calls(wanted: &[(u16, usize)]) -> (VecDeque<Call>, Vec<Answer>) {
@@ -142,7 +142,8 @@ mod tests {
             operation.lines = *lines;
             operation.lane = Lane(*lane);
             let place = backlog.admit(operation.lane).ok();
-            (Call { operation, reply, place, rounds: u32::try_from(number).expect("few") }, answer)
+            let rounds = u32::try_from(number).expect("few");
+            (Call { operation, durability: Durability::Memory, reply, place, rounds }, answer)
         };
         wanted.iter().enumerate().map(call).unzip()
     }
