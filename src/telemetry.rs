@@ -115,12 +115,14 @@ catalogue! {
     Counter POISON_ENTRIES = "stockgate_poison_entries_total": "Stream entries that cannot be carried to channels and were put aside.";
     Counter BROKEN_RECORDS = "stockgate_broken_records_total": "Stored records that did not parse.";
     Gauge WATCHES = "stockgate_watches": "WatchStock streams that are open.";
+    Gauge CONNECTIONS = "stockgate_connections": "gRPC connections that are open.";
+    Counter CONNECTIONS_CLOSED = "stockgate_connections_closed_total": "gRPC connections closed, by why: caller, broken, age, overdue or drain.";
 }
 
 /// The metrics without labels, which are shown as 0 before the first time: a rate needs a start.
 const COUNTERS_FROM_ZERO: [&str; 7] =
     [REPLAYS, BATCHES, EMBEDDED_RESTARTS, HOLDS_EXPIRED, EVENTS_FANNED_OUT, POISON_ENTRIES, BROKEN_RECORDS];
-const GAUGES_FROM_ZERO: [&str; 4] = [QUEUE_CALLS, REDIS_UP, WATCHES, UNCARRIED_SECONDS];
+const GAUGES_FROM_ZERO: [&str; 5] = [QUEUE_CALLS, REDIS_UP, WATCHES, CONNECTIONS, UNCARRIED_SECONDS];
 
 /// Reads what is to be logged.
 pub fn log_filter(level: &str) -> Result<EnvFilter, TelemetryError> {
