@@ -8,8 +8,9 @@ use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
 
 use super::method::Shape;
 
-/// After our last call has its answer: long enough for it to reach the socket, and for a call that crossed our goodbye.
-const LULL: Duration = Duration::from_millis(200);
+/// After our last call has its answer: long enough for it to reach its caller, and for a call that crossed our goodbye. Not
+/// waited for where callers close their connections, as they do after a goodbye.
+const LULL: Duration = Duration::from_millis(500);
 /// Watches end at once when told to; so long they have to take what was read for them. One that does not read must not hold
 /// up the end: it goes on from its token elsewhere.
 const WATCHES_PATIENCE: Duration = Duration::from_secs(2);

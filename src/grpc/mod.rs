@@ -16,6 +16,7 @@ mod decide;
 mod doors;
 mod ending;
 mod inventory;
+mod lingering;
 mod stock;
 mod threads;
 mod token;
@@ -164,11 +165,16 @@ pub async fn serve(
     let (senders, mut receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(wire::BACKLOG)).unzip();
     // Falls with the first thread that ends, so that the others do not serve on alone.
     let stop = stop.child_token();
-    let accepted = wire::accept(listener, senders, stop.clone());
+    // Falls when nobody listens any more: who hears a goodbye and connects anew must not come back here.
+    let goodbye = CancellationToken::new();
+    let accepted = async {
+        wire::accept(listener, senders, stop.clone()).await;
+        goodbye.cancel();
+    };
     if count == 1 {
         let connections = receivers.pop().expect("there is one for each thread");
         let served = async {
-            let ended = serve_here(connections, store, shared, stop.clone()).await;
+            let ended = serve_here(connections, store, shared, goodbye.clone()).await;
             stop.cancel();
             ended
         };
@@ -176,7 +182,7 @@ pub async fn serve(
     }
     let mut threads = FuturesUnordered::new();
     for (number, connections) in receivers.into_iter().enumerate() {
-        let thread = Thread::start(number, connections, store.clone(), shared.clone(), stop.clone())?;
+        let thread = Thread::start(number, connections, store.clone(), shared.clone(), goodbye.clone())?;
         threads.push(thread.ended());
     }
     let ended = async {

@@ -19,6 +19,7 @@ use tower::Service;
 
 use super::{
     ending::{AgeTerms, Closed, Ending, Open},
+    lingering::Lingering,
     method::Method,
 };
 
@@ -43,8 +44,10 @@ pub(super) async fn accept(
 ) {
     for thread in threads.iter().cycle() {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            biased;
+            // Those who are connected already are served: closing would reset them.
             accepted = next(&listener) => accepted,
+            () = stop.cancelled() => return,
         };
         tokio::select! {
             () = stop.cancelled() => return,
@@ -114,9 +117,10 @@ pub(super) async fn serve<S>(
         let Ok(stream) = TcpStream::from_std(connection) else { continue };
         let ending = Ending::new(&stop);
         let calls = Calls { service: service.clone(), ending: ending.clone() };
+        let (stream, remains) = Lingering::new(stream);
         let served = builder.serve_connection(TokioIo::new(stream), calls);
         open.spawn(async move {
-            let (mut served, meter) = (std::pin::pin!(served), Open::new());
+            let (mut served, meter) = (Box::pin(served), Open::new());
             let goodbye = tokio::select! {
                 ended = served.as_mut() => return meter.closed(closed_by_itself(ended)),
                 goodbye = ending.goodbye(age) => goodbye,
@@ -124,7 +128,11 @@ pub(super) async fn serve<S>(
             served.as_mut().graceful_shutdown();
             tokio::select! {
                 // It may break now as well: it was on its way out.
-                _ = served => meter.closed(goodbye),
+                _ = served.as_mut() => {
+                    drop(served);
+                    remains.linger().await;
+                    meter.closed(goodbye);
+                }
                 () = ending.overdue(goodbye, age) => meter.closed(Closed::Overdue),
             }
         });
