@@ -36,6 +36,34 @@ async fn open(gateway: &Gateway) -> i64 {
     line.expect("shown from the start").parse().unwrap()
 }
 
+/// Sells one unit after the other from `first` on, as fast as they are taken, until the gateway ends the stream. Whatever was
+/// read is answered; answers the first operation without an answer.
+pub(crate) async fn send_to_the_end(mut stream: Stream, first: u64, reason: &str) -> u64 {
+    let out = stream.sender();
+    let sending = tokio::spawn(async move {
+        let mut tag = first;
+        let request = |tag: u64| stockgate::proto::TransactRequest {
+            tag,
+            operation: Some(sell(&format!("k{tag}"), "a", 1)),
+        };
+        while out.send(request(tag)).await.is_ok() {
+            tag += 1;
+        }
+        tag
+    });
+    let (answers, end) = stream.rest().await;
+    check_status(&end.unwrap_err(), Code::Unavailable, reason);
+    drop(stream);
+    let sent = timeout(SOON, sending).await.unwrap().unwrap();
+    // What has no answer was not carried out: it is all sent again, and nothing is a repeat.
+    let answered = u64::try_from(answers.len()).unwrap();
+    assert!(answers.values().all(|outcome| !sold(outcome).1));
+    assert!(sent >= first + answered);
+    let unanswered = (first..sent).find(|tag| !answers.contains_key(tag)).unwrap_or(sent);
+    assert!(answers.keys().all(|tag| *tag < unanswered), "read in order, answered to the last");
+    unanswered
+}
+
 #[tokio::test]
 async fn an_old_connection_says_goodbye_and_its_calls_are_answered() {
     let redis = Redis::start().await;
@@ -119,31 +147,8 @@ async fn operations_of_an_old_connection_are_answered_or_were_not_carried_out() 
     let mut next = 0;
     for _ in 0..ENDS {
         let open = async || Stream::try_open(gateway.transport.clone(), None).await.ok();
-        let mut stream = eventually("a stream is taken", SOON, open).await;
-        let out = stream.sender();
-        let first = next;
-        let sending = tokio::spawn(async move {
-            let mut tag = first;
-            let request = |tag: u64| stockgate::proto::TransactRequest {
-                tag,
-                operation: Some(sell(&format!("k{tag}"), "a", 1)),
-            };
-            while out.send(request(tag)).await.is_ok() {
-                tag += 1;
-            }
-            tag
-        });
-        let (answers, end) = stream.rest().await;
-        check_status(&end.unwrap_err(), Code::Unavailable, "CONNECTION_AGED");
-        drop(stream);
-        let sent = timeout(SOON, sending).await.unwrap().unwrap();
-        // What has no answer was not carried out: it is all sent again, and nothing is a repeat.
-        let answered = u64::try_from(answers.len()).unwrap();
-        assert!(answers.values().all(|outcome| !sold(outcome).1));
-        assert!(sent >= first + answered);
-        let unanswered = (first..sent).find(|tag| !answers.contains_key(tag)).unwrap_or(sent);
-        assert!(answers.keys().all(|tag| *tag < unanswered), "read in order, answered to the last");
-        next = unanswered;
+        let stream = eventually("a stream is taken", SOON, open).await;
+        next = send_to_the_end(stream, next, "CONNECTION_AGED").await;
     }
     let sales = young.sales("a").await;
     assert_eq!(u64::try_from(sales.len()).unwrap(), next);

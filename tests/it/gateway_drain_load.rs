@@ -2,12 +2,15 @@
 
 use std::{error::Error as _, io};
 
+use tokio::time::timeout;
 use tonic::{Code, Status};
 
 use crate::{
     gateway::{SOON, Setup, eventually},
     gateway_crash::Rush,
+    gateway_drain_age::send_to_the_end,
     gateway_redis::Redis,
+    gateway_transact::Stream,
 };
 
 #[tokio::test]
@@ -33,6 +36,22 @@ async fn a_rolling_upgrade_under_load_loses_nothing_and_sells_nothing_twice() {
     rush.check(&gateways[1], units).await;
     let lost: Vec<_> = rush.troubles().into_iter().filter(|trouble| !is_clean(trouble)).collect();
     assert!(lost.is_empty(), "answers were lost on the way: {lost:?}");
+}
+
+#[tokio::test]
+async fn operations_at_the_stop_are_answered_or_were_not_carried_out() {
+    let setup = Setup::on(Redis::shared().await).set("grpc.threads = 2");
+    let setup = setup.set("grpc.transact_in_flight_max = 4");
+    let mut gateway = setup.serve_as("gateway").await;
+    gateway.put(&[("a", 1_000_000)]).await;
+    let stream = Stream::open(&gateway).await;
+    let sending = tokio::spawn(send_to_the_end(stream, 0, "DRAINING"));
+    eventually("it sells", SOON, async || (gateway.level("a").await.version > 100).then_some(())).await;
+    gateway.terminate();
+    let answered = timeout(SOON, sending).await.unwrap().unwrap();
+    assert_eq!(gateway.ended().await.code(), Some(0));
+    let gateway = setup.serve_as("gateway").await;
+    assert_eq!(u64::try_from(gateway.sales("a").await.len()).unwrap(), answered);
 }
 
 /// Whether nothing can have come of a call: the gateway says so, it had said goodbye, or nobody listens.
