@@ -1,18 +1,19 @@
 //! Where everything meets: starts the parts in order, and drains them in the opposite order.
 //!
-//! Start: embedded Redis (or a look at a foreign one), store, listeners, workers, gRPC, HTTP. Stop: not ready, calls finish,
-//! pushes finish, what is queued for Redis is sent, Redis ends.
+//! Start: embedded Redis (or a look at a foreign one), store, listeners, workers, gRPC, HTTP. Stop: not ready, a grace, calls
+//! and pushes finish, what is queued for Redis is sent, Redis ends.
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
+use futures_util::future::join;
 use metrics::gauge;
 use metrics_exporter_prometheus::PrometheusHandle;
 use secrecy::SecretString;
 use tokio::{
     net::TcpListener,
-    sync::watch,
-    time::{MissedTickBehavior, interval, timeout},
+    sync::{oneshot, watch},
+    time::{Instant, MissedTickBehavior, interval, sleep, timeout_at},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use xxhash_rust::xxh3::xxh3_64;
@@ -21,7 +22,7 @@ use crate::{
     channels::{Channel, Webhook, WebhookConfig},
     config::{self, ChannelKind, Config, Role},
     domain::{ChannelRules, ChannelTerms, PublishPolicy, RateTerms},
-    grpc::{self, ChannelInfo, GrpcSettings, convert::ContractLimits},
+    grpc::{self, ChannelInfo, CutOff, GrpcSettings, convert::ContractLimits},
     http::{self, HttpState, Readiness},
     store::{
         Clock, DurabilitySettings, LinkSettings, Store, StoreSettings,
@@ -34,8 +35,12 @@ use crate::{
 
 /// How often Redis is asked for a sign of life.
 const PULSE_INTERVAL: Duration = Duration::from_millis(500);
-/// Workers finish their calls within `propagation.drain_timeout`; this comes on top, for settling.
-const SETTLE_GRACE: Duration = Duration::from_secs(5);
+/// How long saying no may take: nothing but memory is written.
+const NOTICE_PATIENCE: Duration = Duration::from_secs(1);
+/// The part of the drain timeout that is kept for handing leases back, after calls to channels were cut off.
+const HAND_BACK: Duration = Duration::from_secs(1);
+/// After the drain timeout: for parts that have cut off what was under way, and end now.
+const CUT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A running gateway.
 pub struct App {
@@ -43,11 +48,15 @@ pub struct App {
     http_address: SocketAddr,
     embedded: Option<Embedded>,
     /// What runs until it is told to stop, in the order in which it is told.
+    health: Part,
     servers: Part,
     workers: Part,
-    pages: Part,
     store: Part,
-    worker_grace: Duration,
+    pages: Part,
+    /// What the gRPC server had to cut off; None in a process that serves no calls.
+    cut_off: Option<oneshot::Receiver<CutOff>>,
+    drain_grace: Duration,
+    drain_timeout: Duration,
     /// Falls when a server ended by itself.
     failed: CancellationToken,
 }
@@ -60,13 +69,31 @@ struct Part {
 }
 
 impl Part {
-    /// Tells its tasks to stop and waits for them, at most so long.
-    async fn end(&self, name: &'static str, patience: Duration) {
+    /// Tells its tasks to stop and waits for them until then at most; whether they ended.
+    async fn end(&self, until: Instant) -> bool {
         self.stop.cancel();
         self.tasks.close();
-        if timeout(patience, self.tasks.wait()).await.is_err() {
-            tracing::warn!(part = name, "did not end in time and is left behind");
-        }
+        timeout_at(until, self.tasks.wait()).await.is_ok()
+    }
+}
+
+/// What was under way when a gateway had to end.
+#[derive(Debug, thiserror::Error, PartialEq, Eq)]
+#[error("not finished in time: {}", .0.join(", "))]
+pub struct Unfinished(Vec<String>);
+
+impl Unfinished {
+    /// None when all was finished.
+    fn of(cut_off: CutOff, parts_left: &[&str]) -> Option<Self> {
+        let count = |count: usize, what: &str| match count {
+            0 => None,
+            1 => Some(format!("1 {what}")),
+            more => Some(format!("{more} {what}s")),
+        };
+        let counted = [count(cut_off.calls, "call"), count(cut_off.committers, "queue for redis")];
+        let left = parts_left.iter().map(|part| (*part).to_owned());
+        let all: Vec<_> = counted.into_iter().flatten().chain(left).collect();
+        (!all.is_empty()).then_some(Self(all))
     }
 }
 
@@ -101,7 +128,7 @@ async fn raise(
     url: String,
     is_embedded: bool,
 ) -> Result<App> {
-    let (servers, workers, pages, store_part) = <(Part, Part, Part, Part)>::default();
+    let (health_part, servers, workers, store_part, pages) = <(Part, Part, Part, Part, Part)>::default();
     let store = Store::open(store_settings(&config, url), &store_part.tasks, store_part.stop.clone())?;
     if !is_embedded {
         look_at_foreign(&store, &config).await?;
@@ -125,7 +152,6 @@ async fn raise(
     let (http_address, grpc_address) = (http_listener.local_addr()?, grpc_listener.local_addr()?);
 
     let failed = CancellationToken::new();
-    let worker_grace = config.propagation.drain_timeout + SETTLE_GRACE;
     let infos: Vec<ChannelInfo> = setups
         .iter()
         .map(|setup| ChannelInfo {
@@ -153,14 +179,21 @@ async fn raise(
     });
     let first_pulse = pulse(&store).await;
     tell(&first_pulse, &readiness, &health).await;
-    servers.tasks.spawn(watch_pulse(store.clone(), readiness, health.clone(), servers.stop.clone()));
+    health_part.tasks.spawn(watch_pulse(store.clone(), readiness, health.clone(), health_part.stop.clone()));
+    let mut cut_off = None;
     if role.serves() {
         let (grpc_stop, grpc_failed) = (servers.stop.clone(), failed.clone());
         let settings = grpc_settings(&config, infos);
+        let (told, ended) = oneshot::channel();
+        cut_off = Some(ended);
         servers.tasks.spawn(async move {
-            if let Err(error) = grpc::serve(grpc_listener, store, settings, health, grpc_stop).await {
-                tracing::error!(error = &error as &dyn std::error::Error, "the grpc server ended");
-                grpc_failed.cancel();
+            match grpc::serve(grpc_listener, store, settings, health, grpc_stop).await {
+                // Nobody listens when the whole took too long.
+                Ok(cut_off) => drop(told.send(cut_off)),
+                Err(error) => {
+                    tracing::error!(error = &error as &dyn std::error::Error, "the grpc server ended");
+                    grpc_failed.cancel();
+                }
             }
         });
     }
@@ -169,11 +202,14 @@ async fn raise(
         grpc_address,
         http_address,
         embedded: None,
+        health: health_part,
         servers,
         workers,
-        pages,
         store: store_part,
-        worker_grace,
+        pages,
+        cut_off,
+        drain_grace: config.grpc.drain_grace,
+        drain_timeout: config.grpc.drain_timeout,
         failed,
     })
 }
@@ -199,18 +235,42 @@ impl App {
         self.failed.cancelled().await;
     }
 
-    /// Drains and stops everything; bounded by the drain timeouts of its parts.
-    pub async fn shut_down(self, drain_timeout: Duration) {
+    /// Drains and stops everything within grace and drain timeout; what was not finished by then is cut off and named.
+    pub async fn shut_down(self) -> Result<(), Unfinished> {
         tracing::info!("shutting down");
-        // Three times: for calls, for the watches that end after them, and for what threads have queued for Redis.
-        self.servers.end("grpc", drain_timeout * 3 + Duration::from_secs(1)).await;
-        self.workers.end("workers", self.worker_grace).await;
-        self.store.end("store", drain_timeout).await;
-        self.pages.end("http", drain_timeout).await;
+        let mut parts_left = Vec::new();
+        if !self.health.end(Instant::now() + NOTICE_PATIENCE).await {
+            parts_left.push("health");
+        }
+        if self.cut_off.is_some() && !self.drain_grace.is_zero() && !self.failed.is_cancelled() {
+            tracing::info!(grace = ?self.drain_grace, "calls are served on until balancers have noticed");
+            sleep(self.drain_grace).await; // why: balancers do not say when they have noticed
+        }
+        let limit = Instant::now() + self.drain_timeout;
+        // Together: calls to channels take their time whether or not callers wait for theirs.
+        let ended = join(self.servers.end(limit + CUT_PATIENCE), self.workers.end(limit)).await;
+        let cut_off = match self.cut_off {
+            Some(mut cut_off) => cut_off.try_recv().unwrap_or_default(),
+            None => CutOff::default(),
+        };
+        let is_flushed = self.store.end(limit.max(Instant::now() + CUT_PATIENCE)).await;
+        // Pages change nothing: whoever still asks for one is no reason to wait.
+        let _ = self.pages.end(limit.max(Instant::now() + CUT_PATIENCE)).await;
+        let named = [(ended.0, "grpc"), (ended.1, "workers"), (is_flushed, "store")];
+        parts_left.extend(named.into_iter().filter(|(is_ended, _)| !is_ended).map(|(_, name)| name));
         if let Some(embedded) = self.embedded {
             embedded.stop().await;
         }
-        tracing::info!("stopped");
+        match Unfinished::of(cut_off, &parts_left) {
+            None => {
+                tracing::info!("stopped");
+                Ok(())
+            }
+            Some(unfinished) => {
+                tracing::error!(unfinished = unfinished.0.join(", "), "stopped before all was finished");
+                Err(unfinished)
+            }
+        }
     }
 }
 
@@ -239,7 +299,7 @@ async fn tell(now: &Readiness, readiness: &watch::Sender<Readiness>, health: &gr
     readiness.send_replace(now.clone());
 }
 
-/// Keeps readiness and health true until told to stop; then both say no, before the servers drain.
+/// Keeps readiness and health true until told to stop; then both say no at once, before the servers drain.
 async fn watch_pulse(
     store: Store,
     readiness: watch::Sender<Readiness>,
@@ -248,15 +308,13 @@ async fn watch_pulse(
 ) {
     let mut beat = interval(PULSE_INTERVAL);
     beat.set_missed_tick_behavior(MissedTickBehavior::Delay);
-    loop {
-        tokio::select! {
-            () = stop.cancelled() => break,
-            _ = beat.tick() => {}
-        }
-        let now = pulse(&store).await;
-        if !stop.is_cancelled() {
-            tell(&now, &readiness, &health).await;
-        }
+    let mut next = async || {
+        beat.tick().await;
+        pulse(&store).await
+    };
+    // A pulse on its way to a Redis that hangs does not keep the last word waiting.
+    while let Some(now) = stop.run_until_cancelled(next()).await {
+        tell(&now, &readiness, &health).await;
     }
     let leaving = Readiness::NotReady { reasons: vec!["shutting down".to_owned()] };
     tell(&leaving, &readiness, &health).await;
@@ -330,7 +388,10 @@ fn worker_settings(config: &Config) -> WorkerSettings {
         sweep_batch: u32::try_from(config.holds.sweep_batch).unwrap_or(u32::MAX),
         lag_critical: config.propagation.lag_critical,
         lag_cost: config.propagation.lag_cost,
-        drain_timeout: config.propagation.drain_timeout,
+        drain_timeout: config
+            .propagation
+            .drain_timeout
+            .min(config.grpc.drain_timeout.saturating_sub(HAND_BACK)),
     }
 }
 
@@ -350,6 +411,8 @@ fn grpc_settings(config: &Config, channels: Vec<ChannelInfo>) -> GrpcSettings {
         copy_refresh: config.reads.copy_refresh,
         default_deadline: config.grpc.default_deadline,
         drain_timeout: config.grpc.drain_timeout,
+        connection_age_max: config.grpc.connection_age_max,
+        connection_age_grace: config.grpc.connection_age_grace,
         limits: ContractLimits { ttl_default: config.holds.ttl_default, ttl_max: config.holds.ttl_max },
         channels,
     }
@@ -399,6 +462,13 @@ fn fingerprint(configured: &config::Channel) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_is_not_finished_is_named() {
+        assert_eq!(Unfinished::of(CutOff::default(), &[]), None);
+        let all = Unfinished::of(CutOff { calls: 2, committers: 1 }, &["workers"]).unwrap();
+        assert_eq!(all.to_string(), "not finished in time: 2 calls, 1 queue for redis, workers");
+    }
 
     #[test]
     fn a_fingerprint_tells_another_address_from_another_policy() {

@@ -119,12 +119,15 @@ catalogue! {
     Counter READS = "stockgate_reads_total": "Counts answered, by source: copy of this process, or redis.";
     Gauge COPIED_SKUS = "stockgate_copied_skus": "SKUs of which this process keeps a copy, for reads that may be a little old.";
     Gauge WATCHES = "stockgate_watches": "WatchStock streams that are open.";
+    Gauge CONNECTIONS = "stockgate_connections": "gRPC connections that are open.";
+    Counter CONNECTIONS_CLOSED = "stockgate_connections_closed_total": "gRPC connections closed, by why: caller, broken, age, overdue or drain.";
 }
 
 /// The metrics without labels, which are shown as 0 before the first time: a rate needs a start.
 const COUNTERS_FROM_ZERO: [&str; 7] =
     [REPLAYS, BATCHES, EMBEDDED_RESTARTS, HOLDS_EXPIRED, EVENTS_FANNED_OUT, POISON_ENTRIES, BROKEN_RECORDS];
-const GAUGES_FROM_ZERO: [&str; 5] = [QUEUE_CALLS, REDIS_UP, WATCHES, UNCARRIED_SECONDS, COPIED_SKUS];
+const GAUGES_FROM_ZERO: [&str; 6] =
+    [QUEUE_CALLS, REDIS_UP, WATCHES, CONNECTIONS, UNCARRIED_SECONDS, COPIED_SKUS];
 
 /// Reads what is to be logged.
 pub fn log_filter(level: &str) -> Result<EnvFilter, TelemetryError> {

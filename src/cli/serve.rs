@@ -45,7 +45,10 @@ impl Serve {
         let cores = std::thread::available_parallelism().map_or(1, usize::from);
         // With more than one thread calls are served on runtimes of their own, and this one has the workers.
         let runtime = runtime(config.grpc.threads_of(cores).min((cores / 2).max(1)))?;
-        runtime.block_on(serve(config, self.role))
+        let verdict = runtime.block_on(serve(config, self.role));
+        // What is left by now was cut off: nothing of it is waited for.
+        runtime.shutdown_background();
+        verdict
     }
 }
 
@@ -63,7 +66,6 @@ async fn serve(config: Config, role: Role) -> Result<Verdict, CliError> {
     let gateway = |error: anyhow::Error| CliError::Gateway(error);
     telemetry::init_logs(&config.log.level, config.log.format).map_err(|error| gateway(error.into()))?;
     let metrics = telemetry::init_metrics().map_err(|error| gateway(error.into()))?;
-    let drain_timeout = config.grpc.drain_timeout;
     let mut terminate = signal(SignalKind::terminate()).map_err(|error| gateway(error.into()))?;
     let mut interrupt = signal(SignalKind::interrupt()).map_err(|error| gateway(error.into()))?;
     let app = tokio::select! {
@@ -76,6 +78,15 @@ async fn serve(config: Config, role: Role) -> Result<Verdict, CliError> {
         _ = interrupt.recv() => Verdict::Fine,
         () = app.failure() => Verdict::Findings,
     };
-    app.shut_down(drain_timeout).await;
-    Ok(verdict)
+    tokio::select! {
+        finished = app.shut_down() => Ok(if finished.is_ok() { verdict } else { Verdict::Findings }),
+        _ = terminate.recv() => Ok(end_at_once()),
+        _ = interrupt.recv() => Ok(end_at_once()),
+    }
+}
+
+/// Told to stop for the second time.
+fn end_at_once() -> Verdict {
+    tracing::error!("told to stop once more: what is under way is cut off");
+    Verdict::Findings
 }

@@ -80,7 +80,16 @@ pub struct Grpc {
     /// The deadline of a call whose caller sets none.
     #[serde(with = "humantime_serde")]
     pub default_deadline: Duration,
-    /// How long calls may take to finish at shutdown.
+    /// The age at which a connection says goodbye, a tenth more or less; zero: never.
+    #[serde(with = "humantime_serde")]
+    pub connection_age_max: Duration,
+    /// How long its streams go on after that.
+    #[serde(with = "humantime_serde")]
+    pub connection_age_grace: Duration,
+    /// How long calls are still served at shutdown, after health says no.
+    #[serde(with = "humantime_serde")]
+    pub drain_grace: Duration,
+    /// How long everything under way may take to finish after that.
     #[serde(with = "humantime_serde")]
     pub drain_timeout: Duration,
 }

@@ -34,6 +34,9 @@ impl Shape {
     }
 }
 
+const WATCH_STOCK: &str = "/stockgate.v1.StockService/WatchStock";
+const TRANSACT: &str = "/stockgate.v1.StockService/Transact";
+
 const fn writes(path: &'static str) -> Method {
     Method { path, shape: Shape::Unary, writes: true }
 }
@@ -55,8 +58,8 @@ pub const METHODS: [Method; 27] = [
     reads("/stockgate.v1.StockService/GetHold"),
     // Burns the key that was never used.
     writes("/stockgate.v1.StockService/ResolveKey"),
-    Method { path: "/stockgate.v1.StockService/WatchStock", shape: Shape::ServerStream, writes: false },
-    Method { path: "/stockgate.v1.StockService/Transact", shape: Shape::TwoWay, writes: true },
+    Method { path: WATCH_STOCK, shape: Shape::ServerStream, writes: false },
+    Method { path: TRANSACT, shape: Shape::TwoWay, writes: true },
     writes("/stockgate.v1.InventoryService/SetStock"),
     writes("/stockgate.v1.InventoryService/AdjustStock"),
     Method { path: "/stockgate.v1.InventoryService/ImportStock", shape: Shape::ClientStream, writes: true },
@@ -86,6 +89,11 @@ impl Method {
         Self::position(path).map(|position| &METHODS[position])
     }
 
+    /// Whether a path is of an rpc that answers often, and so may go on for ever. Asked for every call: two comparisons.
+    pub fn may_last(path: &str) -> bool {
+        path == WATCH_STOCK || path == TRANSACT
+    }
+
     /// `stockgate.v1.StockService` and `Decrement`.
     pub fn names(&self) -> (&'static str, &'static str) {
         self.path[1..].split_once('/').expect("every path of the table has two slashes")
@@ -108,6 +116,7 @@ mod tests {
                 let path = format!("/stockgate.v1.{}/{}", service.name(), method.name());
                 let known = Method::find(&path).unwrap_or_else(|| panic!("{path} is not in the table"));
                 assert_eq!(known.shape, shape(method), "{path}");
+                assert_eq!(Method::may_last(&path), known.shape.answers_often(), "{path}");
                 assert_eq!(known.names(), (&*format!("stockgate.v1.{}", service.name()), method.name()));
                 count += 1;
             }

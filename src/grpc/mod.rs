@@ -5,6 +5,7 @@
 
 pub mod convert;
 pub mod deadline;
+pub mod drain;
 pub mod method;
 pub mod observe;
 pub mod size;
@@ -13,7 +14,9 @@ mod busy;
 mod channel;
 mod decide;
 mod doors;
+mod ending;
 mod inventory;
+mod lingering;
 mod reads;
 mod stock;
 mod threads;
@@ -28,7 +31,7 @@ use futures_util::{StreamExt as _, future::join, stream::FuturesUnordered};
 use tokio::{
     net::TcpListener,
     sync::{Semaphore, mpsc},
-    time::{sleep, timeout},
+    time::timeout,
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::service::Routes;
@@ -50,6 +53,8 @@ pub use channel::ChannelInfo;
 use channel::ChannelServer;
 use decide::Decider;
 use doors::Doors;
+use drain::UnderWay;
+use ending::AgeTerms;
 use inventory::InventoryServer;
 use reads::Reads;
 use stock::StockServer;
@@ -57,8 +62,8 @@ use threads::Thread;
 use transact::Transacts;
 use watch::Watches;
 
-/// After our last call has its answer: long enough for it to reach the socket, and for a call that crossed our goodbye.
-const DRAIN_LULL: Duration = Duration::from_millis(200);
+/// After the last call has ended: for what its callers gave up and is still queued, and for tasks that end at once.
+const FLUSH_PATIENCE: Duration = Duration::from_secs(1);
 
 /// What the server must be told.
 #[derive(Debug, Clone)]
@@ -81,10 +86,29 @@ pub struct GrpcSettings {
     pub default_deadline: Duration,
     /// How long calls may take to finish at shutdown.
     pub drain_timeout: Duration,
+    /// The age at which a connection says goodbye, a tenth more or less; zero: never.
+    pub connection_age_max: Duration,
+    /// How long after that the streams of the connection are told to end.
+    pub connection_age_grace: Duration,
     /// Bounds and defaults of holds.
     pub limits: convert::ContractLimits,
     /// The configured channels.
     pub channels: Vec<ChannelInfo>,
+}
+
+/// What was not finished when the server had to end.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct CutOff {
+    /// Calls that got no answer.
+    pub calls: usize,
+    /// Threads whose committer still had something for Redis.
+    pub committers: usize,
+}
+
+impl CutOff {
+    fn and(self, other: Self) -> Self {
+        Self { calls: self.calls + other.calls, committers: self.committers + other.committers }
+    }
 }
 
 /// Why the server ended otherwise than by being told to.
@@ -133,7 +157,7 @@ struct Shared {
     copy: Option<LevelCopy>,
 }
 
-/// Serves on `listener` until told to stop, then lets calls finish for at most the drain timeout. One thread: on this
+/// Serves on `listener` until told to stop, then lets calls finish for at most the drain timeout; says what did not. One thread: on this
 /// runtime, with `store` itself. More: each on a runtime of its own, with a sibling of `store`.
 pub async fn serve(
     listener: TcpListener,
@@ -141,7 +165,7 @@ pub async fn serve(
     settings: GrpcSettings,
     health: Health,
     stop: CancellationToken,
-) -> Result<(), GrpcError> {
+) -> Result<CutOff, GrpcError> {
     let count = settings.threads.max(1);
     let watch_places = Arc::new(Semaphore::new(settings.watches_max));
     let copy = reads::copy_of(settings.copied_skus_max);
@@ -156,11 +180,17 @@ pub async fn serve(
             keeper.keep_copy(copy, refresh, stop.clone()).await;
         }
     };
-    let accepted = join(wire::accept(listener, senders, stop.clone()), kept);
+    // Falls when nobody listens any more: who hears a goodbye and connects anew must not come back here.
+    let goodbye = CancellationToken::new();
+    let accepted = async {
+        wire::accept(listener, senders, stop.clone()).await;
+        goodbye.cancel();
+    };
+    let accepted = join(accepted, kept);
     if count == 1 {
         let connections = receivers.pop().expect("there is one for each thread");
         let served = async {
-            let ended = serve_here(connections, store, shared, stop.clone()).await;
+            let ended = serve_here(connections, store, shared, goodbye.clone()).await;
             stop.cancel();
             ended
         };
@@ -168,14 +198,14 @@ pub async fn serve(
     }
     let mut threads = FuturesUnordered::new();
     for (number, connections) in receivers.into_iter().enumerate() {
-        let thread = Thread::start(number, connections, store.clone(), shared.clone(), stop.clone())?;
+        let thread = Thread::start(number, connections, store.clone(), shared.clone(), goodbye.clone())?;
         threads.push(thread.ended());
     }
     let ended = async {
-        let mut all = Ok(());
+        let mut all = Ok(CutOff::default());
         while let Some(ended) = threads.next().await {
             stop.cancel();
-            all = all.and(ended);
+            all = all.and_then(|all| Ok(all.and(ended?)));
         }
         all
     };
@@ -188,7 +218,7 @@ async fn serve_here(
     store: Store,
     shared: Shared,
     stop: CancellationToken,
-) -> Result<(), GrpcError> {
+) -> Result<CutOff, GrpcError> {
     let Shared { settings, health, watch_places, copy } = shared;
     let tasks = TaskTracker::new();
     let tail = Tail::default();
@@ -242,38 +272,29 @@ async fn serve_here(
         .prepare();
     // Its answers are bounded by the lines of a request. A limit that cut one off would do so after the change was made.
     let stock = StockServiceServer::new(stock).max_decoding_message_size(bytes_max);
-    let calls = TaskTracker::new();
+    let calls = UnderWay::default();
     let service = ServiceBuilder::new()
         .layer(observe::ObserveLayer::new(calls.clone()))
         .layer(size::SizeLayer::new(bytes_max))
         .layer(deadline::DeadlineLayer::new(settings.default_deadline))
         .service(Doors { busy: Arc::new(busy), stock, others });
-    let served = wire::serve(connections, service, settings.concurrent_streams_max, stop.clone());
+    let age = AgeTerms {
+        max: settings.connection_age_max,
+        grace: settings.connection_age_grace,
+        last: settings.default_deadline,
+    };
+    let served = wire::serve(connections, service, settings.concurrent_streams_max, age, stop.clone());
     let drained = async {
         stop.cancelled().await;
-        if timeout(settings.drain_timeout, last_call(&calls)).await.is_err() {
-            tracing::warn!("calls did not finish in time and are cut off");
-        }
+        calls.end(settings.drain_timeout).await
     };
     // Callers of health and reflection may keep their streams for ever: only our own calls are waited for.
-    tokio::select! {
-        () = served => {}
-        () = drained => {}
-    }
+    let calls = tokio::select! {
+        () = served => 0,
+        calls = drained => calls,
+    };
     tasks.close();
     // Watches and the tail end at once when told to stop.
-    let _ = timeout(settings.drain_timeout, tasks.wait()).await;
-    Ok(())
-}
-
-/// Returns when no call is under way any more, and none came in the lull after it.
-async fn last_call(calls: &TaskTracker) {
-    calls.close();
-    loop {
-        calls.wait().await;
-        sleep(DRAIN_LULL).await; // why: nothing tells when the socket took the last answer
-        if calls.is_empty() {
-            return;
-        }
-    }
+    let _ = timeout(FLUSH_PATIENCE, tasks.wait()).await;
+    Ok(CutOff { calls, committers: 0 })
 }

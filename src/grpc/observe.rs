@@ -15,13 +15,16 @@ use http_body::{Frame, SizeHint};
 use metrics::{Counter, Histogram};
 use pin_project_lite::pin_project;
 use tokio::time::Instant;
-use tokio_util::task::{TaskTracker, task_tracker::TaskTrackerToken};
+use tokio_util::task::task_tracker::TaskTrackerToken;
 use tonic::{Code, Status, body::Body};
 use tower::{Layer, Service};
 
 use crate::telemetry::{GRPC_HANDLED, GRPC_HANDLING_SECONDS};
 
-use super::method::{METHODS, Method};
+use super::{
+    drain::UnderWay,
+    method::{METHODS, Method},
+};
 
 /// The codes in the order of their numbers, spelled as existing gRPC dashboards spell them.
 const CODES: [&str; 17] = [
@@ -57,12 +60,12 @@ type AllSeries = Arc<[Series; METHODS.len()]>;
 #[derive(Clone)]
 pub struct ObserveLayer {
     series: AllSeries,
-    under_way: TaskTracker,
+    under_way: UnderWay,
 }
 
 impl ObserveLayer {
-    /// Uses the recorder that is installed when calls arrive; `under_way` is empty when no rpc of ours is.
-    pub fn new(under_way: TaskTracker) -> Self {
+    /// Uses the recorder that is installed when calls arrive; `under_way` is told of every rpc of ours.
+    pub fn new(under_way: UnderWay) -> Self {
         Self { series: Arc::new(std::array::from_fn(|_| Series::default())), under_way }
     }
 }
@@ -80,7 +83,7 @@ impl<S> Layer<S> for ObserveLayer {
 pub struct ObserveService<S> {
     inner: S,
     series: AllSeries,
-    under_way: TaskTracker,
+    under_way: UnderWay,
 }
 
 impl<S, B> Service<Request<B>> for ObserveService<S>
@@ -101,7 +104,7 @@ where
             method,
             began: Instant::now(),
             code: Code::Cancelled,
-            _under_way: self.under_way.token(),
+            _under_way: self.under_way.begin(METHODS[method].shape),
         });
         ObserveFuture { inner: self.inner.call(request), call }
     }
@@ -259,7 +262,7 @@ mod tests {
     async fn every_call_is_counted_once_by_its_code() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let _guard = metrics::set_default_local_recorder(&recorder);
-        let layer = ObserveLayer::new(TaskTracker::new());
+        let layer = ObserveLayer::new(UnderWay::default());
 
         call(&layer, DECREMENT, || Response::new(Body::empty())).await;
         call(&layer, DECREMENT, || Response::new(Body::empty())).await;
@@ -287,7 +290,7 @@ mod tests {
     async fn a_stream_is_counted_when_it_ends() {
         let recorder = PrometheusBuilder::new().build_recorder();
         let _guard = metrics::set_default_local_recorder(&recorder);
-        let layer = ObserveLayer::new(TaskTracker::new());
+        let layer = ObserveLayer::new(UnderWay::default());
         let stream = || {
             let mut trailers = HeaderMap::new();
             Status::unavailable("draining").add_header(&mut trailers).expect("legal");

@@ -11,6 +11,7 @@ use crate::{
 use super::{
     convert::{self, ContractLimits, Problem},
     decide::{Decider, caller, with_deadline},
+    ending::Ending,
     reads::{Read, Reads},
     transact::{TransactStream, Transacts},
     watch::{WatchStream, Watches},
@@ -140,9 +141,10 @@ impl StockService for StockServer {
         &self,
         request: Request<proto::WatchStockRequest>,
     ) -> Result<Response<WatchStream>, Status> {
+        let ending = Ending::of(request.extensions(), &self.watches.stop);
         let (message, deadline) = with_deadline(request);
         let skus = convert::watch_stock(&message)?;
-        Ok(Response::new(self.watches.start(skus, &message.resume_token, deadline).await?))
+        Ok(Response::new(self.watches.start(skus, &message.resume_token, deadline, ending).await?))
     }
 
     async fn resolve_key(
@@ -164,8 +166,9 @@ impl StockService for StockServer {
         &self,
         request: Request<Streaming<proto::TransactRequest>>,
     ) -> Result<Response<TransactStream>, Status> {
+        let ending = Ending::of(request.extensions(), &self.transacts.stop);
         let (requests, deadline) = with_deadline(request);
-        Ok(Response::new(self.transacts.start(requests, deadline)))
+        Ok(Response::new(self.transacts.start(requests, deadline, ending)))
     }
 }
 

@@ -12,12 +12,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::store::Store;
 
-use super::{GrpcError, Shared, serve_here};
+use super::{CutOff, FLUSH_PATIENCE, GrpcError, Shared, serve_here};
 
 /// A thread that serves. Joined by [`Self::ended`].
 pub(super) struct Thread {
     handle: thread::JoinHandle<()>,
-    end: oneshot::Receiver<Result<(), GrpcError>>,
+    end: oneshot::Receiver<Result<CutOff, GrpcError>>,
 }
 
 impl Thread {
@@ -40,7 +40,7 @@ impl Thread {
     }
 
     /// Waits for its end.
-    pub(super) async fn ended(self) -> Result<(), GrpcError> {
+    pub(super) async fn ended(self) -> Result<CutOff, GrpcError> {
         let ended = self.end.await.unwrap_or(Err(GrpcError::Thread));
         // It has said its last word: this takes as long as dropping its runtime.
         self.handle.join().map_err(|_| GrpcError::Thread)?;
@@ -53,15 +53,12 @@ async fn serve(
     store: &Store,
     shared: Shared,
     stop: CancellationToken,
-) -> Result<(), GrpcError> {
+) -> Result<CutOff, GrpcError> {
     let (tasks, drained) = (TaskTracker::new(), CancellationToken::new());
-    let patience = shared.settings.drain_timeout;
     let sibling = store.sibling(&tasks, drained.clone())?;
     let served = serve_here(connections, sibling, shared, stop).await;
     drained.cancel();
     tasks.close();
-    if timeout(patience, tasks.wait()).await.is_err() {
-        tracing::warn!("what was queued for redis was not answered in time");
-    }
-    served
+    let is_flushed = timeout(FLUSH_PATIENCE, tasks.wait()).await.is_ok();
+    served.map(|cut_off| CutOff { committers: usize::from(!is_flushed), ..cut_off })
 }

@@ -24,6 +24,7 @@ use super::{
     convert::{self, ContractLimits, Problem, transact_response},
     deadline::Deadline,
     decide::{Decider, Undecided, caller},
+    ending::Ending,
 };
 
 use operation::{Asked, Decided, Operation, Term};
@@ -45,11 +46,12 @@ pub(super) struct Transacts {
 }
 
 impl Transacts {
-    /// Starts a stream; `deadline` is that of the stream as a whole.
+    /// Starts a stream; `deadline` is that of the stream as a whole, `ending` that of its connection.
     pub(super) fn start(
         &self,
         requests: Streaming<proto::TransactRequest>,
         deadline: Option<Deadline>,
+        ending: Ending,
     ) -> TransactStream {
         let until = deadline.map(|deadline| deadline.0);
         TransactStream {
@@ -65,7 +67,8 @@ impl Transacts {
             end: None,
             clock: Box::pin(sleep_until(until.unwrap_or_else(Instant::now))),
             clock_at: until,
-            stop: Box::pin(self.stop.clone().cancelled_owned()),
+            told_to_end: Box::pin(ending.falls().clone().cancelled_owned()),
+            ending,
         }
     }
 }
@@ -90,7 +93,8 @@ pub(super) struct TransactStream {
     clock: Pin<Box<Sleep>>,
     /// When it rings, if it is set.
     clock_at: Option<Instant>,
-    stop: Pin<Box<WaitForCancellationFutureOwned>>,
+    told_to_end: Pin<Box<WaitForCancellationFutureOwned>>,
+    ending: Ending,
 }
 
 enum End {
@@ -212,10 +216,10 @@ impl TransactStream {
         transact_response(tag, outcome.map_err(Problem::from).and_then(respond))
     }
 
-    /// Ready when something came of the clock or of the gateway's end.
+    /// Ready when something came of the clock, or of the end of the gateway or the connection.
     fn look_at_clock(&mut self, cx: &mut Context<'_>) -> Poll<()> {
-        if self.end.is_none() && self.stop.as_mut().poll(cx).is_ready() {
-            self.end = Some(End::Told(Problem::from(StoreError::Draining).into()));
+        if self.end.is_none() && self.told_to_end.as_mut().poll(cx).is_ready() {
+            self.end = Some(End::Told(self.ending.problem().into()));
             return Poll::Ready(());
         }
         if self.clock_at.is_none() {

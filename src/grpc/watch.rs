@@ -25,6 +25,7 @@ use crate::{
 use super::{
     convert::{self, Problem},
     deadline::Deadline,
+    ending::Ending,
     token::{Purpose, open_events, seal_events},
 };
 
@@ -32,6 +33,8 @@ use super::{
 const RESUME_TOKEN: &str = "resume_token";
 /// Responses read ahead of a slow caller.
 const AHEAD: usize = 64;
+/// Beside them, kept for the end: a response with the newest token, and the status.
+const LAST_WORDS: usize = 2;
 /// Entries read by one command.
 const READ_ENTRIES: usize = 256;
 
@@ -50,12 +53,13 @@ pub(super) struct Watches {
 }
 
 impl Watches {
-    /// Starts a watch of some SKUs, or of all, from a token on, or from now.
+    /// Starts a watch of some SKUs, or of all, from a token on, or from now; it ends with its connection.
     pub(super) async fn start(
         &self,
         skus: Vec<Sku>,
         resume_token: &str,
         deadline: Option<Deadline>,
+        ending: Ending,
     ) -> Result<WatchStream, Problem> {
         let given = open_events(RESUME_TOKEN, Purpose::Watch, resume_token)?;
         let partitions = self.partitions_of(&skus);
@@ -74,18 +78,22 @@ impl Watches {
                 None => end_of(partition, self.store.last_entry(partition).await?),
             });
         }
-        let (out, responses) = mpsc::channel(AHEAD);
+        let (out, responses) = mpsc::channel(AHEAD + LAST_WORDS);
+        let last_words = LastWords::keep(&out);
         let watch = Watch {
             store: self.store.clone(),
             wanted: skus.iter().cloned().collect(),
             passed,
             told: HashMap::new(),
+            // Who comes with a token has one; who names SKUs gets one with the last count.
+            is_token_told: !resume_token.is_empty(),
+            is_begun: false,
             out,
             _place: place,
         };
         let snapshot = if resume_token.is_empty() { skus } else { Vec::new() };
-        let (grown, stop) = (self.tail.listen(), self.stop.clone());
-        self.tasks.spawn(async move { watch.run(snapshot, grown, deadline, stop).await });
+        let grown = self.tail.listen();
+        self.tasks.spawn(async move { watch.run(snapshot, grown, deadline, ending, last_words).await });
         Ok(ReceiverStream::new(responses))
     }
 
@@ -121,6 +129,10 @@ struct Watch {
     passed: Vec<EventId>,
     /// The versions of the counts sent at the start, which hold what the first events may still say.
     told: HashMap<Sku, i64>,
+    /// Whether the counts at the start are told: before that no token goes on from here.
+    is_begun: bool,
+    /// Whether the caller has a token for what was passed.
+    is_token_told: bool,
     out: mpsc::Sender<Result<proto::WatchStockResponse, Status>>,
     _place: OwnedSemaphorePermit,
 }
@@ -134,7 +146,8 @@ impl Watch {
         snapshot: Vec<Sku>,
         grown: watch::Receiver<u64>,
         deadline: Option<Deadline>,
-        stop: CancellationToken,
+        ending: Ending,
+        last_words: Option<LastWords>,
     ) {
         gauge!(telemetry::WATCHES).increment(1.0);
         let out = self.out.clone();
@@ -145,14 +158,14 @@ impl Watch {
             }
         };
         let last_word = tokio::select! {
-            () = stop.cancelled() => Some(Problem::from(StoreError::Draining)),
+            () = ending.falls().cancelled() => Some(ending.problem()),
             () = until => Some(convert::deadline_expired()),
             () = out.closed() => None,
             ended = self.serve(&snapshot, grown) => ended.err(),
         };
-        if let Some(problem) = last_word {
-            // A caller too slow to take it learns from the broken stream.
-            let _ = self.out.try_send(Err(problem.into()));
+        if let (Some(problem), Some(last_words)) = (last_word, last_words) {
+            let is_news = self.is_begun && !self.is_token_told;
+            last_words.say(is_news.then(|| self.token()), problem.into());
         }
         gauge!(telemetry::WATCHES).decrement(1.0);
     }
@@ -161,6 +174,7 @@ impl Watch {
         if let Some(Gone) = self.tell_counts(snapshot).await? {
             return Ok(Gone);
         }
+        self.is_begun = true;
         loop {
             grown.mark_unchanged();
             while let Some(more) = self.read_on().await? {
@@ -188,10 +202,9 @@ impl Watch {
         for (index, stock) in counts.into_iter().enumerate() {
             // A token before the last count would lose those that follow it.
             let resume_token = if index == last { self.token() } else { String::new() };
-            let response = proto::WatchStockResponse { stock: Some(stock), event: None, resume_token };
-            if self.out.send(Ok(response)).await.is_err() {
-                return Ok(Some(Gone));
-            }
+            let Ok(place) = self.out.reserve().await else { return Ok(Some(Gone)) };
+            self.is_token_told = index == last;
+            place.send(Ok(proto::WatchStockResponse { stock: Some(stock), event: None, resume_token }));
         }
         Ok(None)
     }
@@ -220,22 +233,23 @@ impl Watch {
                 let Some(events) = entry.events else {
                     tracing::error!(entry = %entry.id, "an event entry does not parse; watchers go on without it");
                     self.passed[lane] = end_of(passed.partition, entry.id).max(self.passed[lane]);
+                    self.is_token_told = false;
                     continue;
                 };
                 for event in events.into_iter().filter(|event| event.id > passed) {
                     any = true;
-                    self.passed[lane] = event.id;
                     if !self.is_news(&event) {
+                        (self.passed[lane], self.is_token_told) = (event.id, false);
                         continue;
                     }
-                    let response = proto::WatchStockResponse {
+                    // Passed is only what has its place: a watch that ends while it waits for one has not told it.
+                    let Ok(place) = self.out.reserve().await else { return Ok(Some(More::Gone)) };
+                    (self.passed[lane], self.is_token_told) = (event.id, true);
+                    place.send(Ok(proto::WatchStockResponse {
                         stock: Some(convert::stock_after(&event)),
-                        resume_token: self.token(),
+                        resume_token: seal_events(Purpose::Watch, &self.passed),
                         event: Some(convert::event(event)),
-                    };
-                    if self.out.send(Ok(response)).await.is_err() {
-                        return Ok(Some(More::Gone));
-                    }
+                    }));
                 }
             }
         }
@@ -244,6 +258,26 @@ impl Watch {
 
     fn token(&self) -> String {
         seal_events(Purpose::Watch, &self.passed)
+    }
+}
+
+/// Places in the queue to the caller that no change takes: however slow he reads, he hears how it ended.
+struct LastWords([mpsc::OwnedPermit<Result<proto::WatchStockResponse, Status>>; LAST_WORDS]);
+
+impl LastWords {
+    /// None is never: the queue is new.
+    fn keep(out: &mpsc::Sender<Result<proto::WatchStockResponse, Status>>) -> Option<Self> {
+        let [first, second] = [out.clone(), out.clone()].map(|out| out.try_reserve_owned().ok());
+        Some(Self([first?, second?]))
+    }
+
+    /// Sends a token the caller does not have, and the status.
+    fn say(self, resume_token: Option<String>, status: Status) {
+        let Self([first, second]) = self;
+        if let Some(resume_token) = resume_token {
+            first.send(Ok(proto::WatchStockResponse { stock: None, event: None, resume_token }));
+        }
+        second.send(Err(status));
     }
 }
 

@@ -17,6 +17,12 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tonic::body::Body;
 use tower::Service;
 
+use super::{
+    ending::{AgeTerms, Closed, Ending, Open},
+    lingering::Lingering,
+    method::Method,
+};
+
 /// Finds dead peers: the pair juspay's production write-up settles on.
 const KEEPALIVE_INTERVAL: Duration = Duration::from_secs(30);
 const KEEPALIVE_TIMEOUT: Duration = Duration::from_secs(20);
@@ -38,8 +44,10 @@ pub(super) async fn accept(
 ) {
     for thread in threads.iter().cycle() {
         let accepted = tokio::select! {
-            () = stop.cancelled() => return,
+            biased;
+            // Those who are connected already are served: closing would reset them.
             accepted = next(&listener) => accepted,
+            () = stop.cancelled() => return,
         };
         tokio::select! {
             () = stop.cancelled() => return,
@@ -78,11 +86,13 @@ fn is_of_the_peer(error: &io::Error) -> bool {
     )
 }
 
-/// Serves the connections that come, until told to stop; then says goodbye and returns when all are closed.
+/// Serves the connections that come, until no more do; says goodbye to old ones, and to all when told to stop. Returns when
+/// all are closed.
 pub(super) async fn serve<S>(
     mut connections: mpsc::Receiver<net::TcpStream>,
     service: S,
     concurrent_streams_max: u32,
+    age: AgeTerms,
     stop: CancellationToken,
 ) where
     S: Service<Request<Incoming>, Response = Response<Body>, Error = Infallible>
@@ -102,26 +112,28 @@ pub(super) async fn serve<S>(
         .keep_alive_interval(Some(KEEPALIVE_INTERVAL))
         .keep_alive_timeout(KEEPALIVE_TIMEOUT);
     let open = TaskTracker::new();
-    loop {
-        let connection = tokio::select! {
-            () = stop.cancelled() => break,
-            connection = connections.recv() => connection,
-        };
-        let Some(connection) = connection else { break };
+    // Those accepted before the stop are served too: each hears the goodbye, and what it had sent by then is answered.
+    while let Some(connection) = connections.recv().await {
         let Ok(stream) = TcpStream::from_std(connection) else { continue };
-        let served = builder.serve_connection(TokioIo::new(stream), Calls(service.clone()));
-        let stop = stop.clone();
+        let ending = Ending::new(&stop);
+        let calls = Calls { service: service.clone(), ending: ending.clone() };
+        let (stream, remains) = Lingering::new(stream);
+        let served = builder.serve_connection(TokioIo::new(stream), calls);
         open.spawn(async move {
-            let mut served = std::pin::pin!(served);
-            let ended = tokio::select! {
-                ended = served.as_mut() => ended,
-                () = stop.cancelled() => {
-                    served.as_mut().graceful_shutdown();
-                    served.await
-                }
+            let (mut served, meter) = (Box::pin(served), Open::new());
+            let goodbye = tokio::select! {
+                ended = served.as_mut() => return meter.closed(closed_by_itself(ended)),
+                goodbye = ending.goodbye(age) => goodbye,
             };
-            if let Err(error) = ended {
-                tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
+            served.as_mut().graceful_shutdown();
+            tokio::select! {
+                // It may break now as well: it was on its way out.
+                _ = served.as_mut() => {
+                    drop(served);
+                    remains.linger().await;
+                    meter.closed(goodbye);
+                }
+                () = ending.overdue(goodbye, age) => meter.closed(Closed::Overdue),
             }
         });
     }
@@ -129,8 +141,21 @@ pub(super) async fn serve<S>(
     open.wait().await;
 }
 
-/// Our layers, as hyper calls them: all of them are always ready.
-struct Calls<S>(S);
+fn closed_by_itself(ended: Result<(), hyper::Error>) -> Closed {
+    match ended {
+        Ok(()) => Closed::Caller,
+        Err(error) => {
+            tracing::debug!(error = &error as &dyn std::error::Error, "a connection broke");
+            Closed::Broken
+        }
+    }
+}
+
+/// Our layers, as hyper calls them for one connection: all of them are always ready.
+struct Calls<S> {
+    service: S,
+    ending: Ending,
+}
 
 impl<S> HyperService<Request<Incoming>> for Calls<S>
 where
@@ -140,8 +165,12 @@ where
     type Error = Infallible;
     type Future = S::Future;
 
-    fn call(&self, request: Request<Incoming>) -> S::Future {
-        self.0.clone().call(request)
+    fn call(&self, mut request: Request<Incoming>) -> S::Future {
+        // Only what may last has to know: an extension costs a call a map.
+        if Method::may_last(request.uri().path()) {
+            request.extensions_mut().insert(self.ending.clone());
+        }
+        self.service.clone().call(request)
     }
 }
 

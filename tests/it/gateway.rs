@@ -212,19 +212,20 @@ impl Gateway {
 
     /// Waits for a line of the log with this message, and returns it.
     pub(crate) async fn logged(&mut self, message: &str) -> serde_json::Value {
-        let log = Arc::clone(&self.log);
-        let find = || {
-            let lines = log.lock().unwrap();
-            let parsed = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
-            parsed.into_iter().find(|line: &serde_json::Value| line["message"] == message)
-        };
         eventually(message, SOON, async || {
             if let Some(ended) = self.child.try_wait().unwrap() {
                 panic!("the gateway ended, {ended}, before it said {message:?}");
             }
-            find()
+            self.said(message)
         })
         .await
+    }
+
+    /// The first line of the log with this message, if there is one: also of a gateway that has ended.
+    pub(crate) fn said(&self, message: &str) -> Option<serde_json::Value> {
+        let lines = self.log.lock().unwrap();
+        let mut parsed = lines.iter().filter_map(|line| serde_json::from_str(line).ok());
+        parsed.find(|line: &serde_json::Value| line["message"] == message)
     }
 
     /// How many lines of the log have this message.

@@ -200,6 +200,8 @@ async fn a_watch_is_told_that_the_gateway_goes() {
     let request = stockgate::proto::WatchStockRequest::default();
     let mut watch = gateway.stock().watch_stock(request).await.unwrap().into_inner();
     gateway.terminate();
+    let token = timeout(SOON, watch.message()).await.unwrap().unwrap().unwrap();
+    assert!(token.stock.is_none() && token.event.is_none() && !token.resume_token.is_empty(), "{token:?}");
     let ended = timeout(SOON, watch.message()).await.unwrap().unwrap_err();
     assert_eq!((ended.code(), reason(&ended)), (Code::Unavailable, "DRAINING".to_owned()));
     assert!(ended.get_details_retry_info().is_some());

@@ -10,7 +10,7 @@ use std::{
 use nix::sys::signal::Signal;
 use stockgate::proto::{LineResult, stock_service_client::StockServiceClient};
 use tokio::{task::JoinSet, time::Instant};
-use tonic::{Code, transport::Channel};
+use tonic::{Code, Status, transport::Channel};
 
 use crate::{
     gateway::{Gateway, SOON, Setup, eventually, is_alive, signal, transport_to},
@@ -26,18 +26,25 @@ const RETRY_AFTER: Duration = Duration::from_millis(10);
 
 /// The answers of a rush, by key.
 #[derive(Clone, Default)]
-struct Rush {
+pub(crate) struct Rush {
     sold: Arc<Mutex<BTreeMap<String, LineResult>>>,
     refused: Arc<Mutex<Vec<String>>>,
+    /// Statuses after which an order was sent again.
+    troubles: Arc<Mutex<Vec<Status>>>,
 }
 
 impl Rush {
-    fn sold_count(&self) -> usize {
+    pub(crate) fn sold_count(&self) -> usize {
         self.sold.lock().unwrap().len()
     }
 
+    /// Statuses after which an order was sent again.
+    pub(crate) fn troubles(&self) -> Vec<Status> {
+        self.troubles.lock().unwrap().clone()
+    }
+
     /// Buyers that send each order to one gateway after the other, with its key, until one gives an answer.
-    fn start(&self, addresses: &[SocketAddr]) -> JoinSet<()> {
+    pub(crate) fn start(&self, addresses: &[SocketAddr]) -> JoinSet<()> {
         let mut buyers = JoinSet::new();
         for buyer in 0..BUYERS {
             let (rush, addresses) = (self.clone(), addresses.to_vec());
@@ -73,7 +80,8 @@ impl Rush {
                 }
                 // A dead door, or an answer that was lost: blindly the same again.
                 Err(status) => {
-                    assert!(is_passing(status.code()), "{status:?}");
+                    assert!(is_passing(&status), "{status:?}");
+                    self.troubles.lock().unwrap().push(status);
                     tokio::time::sleep(RETRY_AFTER).await; // why: a client's own wait between attempts
                 }
             }
@@ -81,7 +89,7 @@ impl Rush {
     }
 
     /// Every answer is true: units gone are units sold, one event for each key, and the key still answers the same.
-    async fn check(&self, gateway: &Gateway, units: i64) {
+    pub(crate) async fn check(&self, gateway: &Gateway, units: i64) {
         let sold = self.sold.lock().unwrap().clone();
         let refused = self.refused.lock().unwrap().len();
         assert_eq!(sold.len() + refused, BUYERS * ORDERS_EACH);
@@ -99,8 +107,12 @@ impl Rush {
 }
 
 /// What a gateway or its Redis says while it goes or comes.
-fn is_passing(code: Code) -> bool {
-    matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown)
+fn is_passing(status: &Status) -> bool {
+    let code = status.code();
+    // A gateway gives details: without them it is tonic's client, which says so when a goodbye overtook its call.
+    let is_of_the_client = code == Code::Internal && status.details().is_empty();
+    is_of_the_client
+        || matches!(code, Code::Unavailable | Code::DeadlineExceeded | Code::Cancelled | Code::Unknown)
 }
 
 #[tokio::test]

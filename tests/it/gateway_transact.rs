@@ -40,13 +40,18 @@ impl Stream {
 
     /// Opens one, with a deadline or without.
     pub(crate) async fn open_within(transport: Channel, deadline: Option<Duration>) -> Self {
+        Self::try_open(transport, deadline).await.unwrap()
+    }
+
+    /// Opens one on a connection that may be ending.
+    pub(crate) async fn try_open(transport: Channel, deadline: Option<Duration>) -> Result<Self, Status> {
         let (out, requests) = mpsc::channel(AHEAD);
         let mut request = Request::new(ReceiverStream::new(requests));
         if let Some(deadline) = deadline {
             request.set_timeout(deadline);
         }
         let mut stock = stockgate::proto::stock_service_client::StockServiceClient::new(transport);
-        Self { out: Some(out), answers: stock.transact(request).await.unwrap().into_inner() }
+        Ok(Self { out: Some(out), answers: stock.transact(request).await?.into_inner() })
     }
 
     /// Sends an operation; waits while the stream takes none.

@@ -3,6 +3,7 @@
 use clap::Args;
 use serde::Serialize;
 use tonic::{Code, Request, Status, Streaming};
+use tonic_types::StatusExt as _;
 
 use super::super::{
     Verdict, events::EventRow, explain::printable, failure::CliError, gateway::Gateway, output::Output,
@@ -24,7 +25,7 @@ pub(in crate::cli) struct Watch {
 impl Watch {
     pub(super) async fn run(self, gateway: &Gateway, output: Output) -> Result<Verdict, CliError> {
         let mut resume_token = self.resume.clone();
-        let mut changes = self.open(gateway).await?;
+        let mut changes = self.open(gateway, &resume_token).await?;
         // The stream itself has no deadline: a quiet shop sends nothing for hours. The user ends it.
         let ended = loop {
             let next = tokio::select! {
@@ -32,11 +33,19 @@ impl Watch {
                 _ = tokio::signal::ctrl_c() => break Ok(Verdict::Fine),
             };
             match next {
+                // A last token and nothing else, before the gateway ends the watch.
+                Ok(Some(change)) if change.stock.is_none() => resume_token = change.resume_token,
                 Ok(Some(change)) => {
                     resume_token.clone_from(&change.resume_token);
                     output.text_or_json(&ChangeShown::from(change), ChangeShown::text)?;
                 }
                 Ok(None) => break Err(Status::unavailable("the gateway ended the watch").into()),
+                Err(status) if is_aged(&status) && !resume_token.is_empty() => {
+                    match self.open(gateway, &resume_token).await {
+                        Ok(resumed) => changes = resumed,
+                        Err(error) => break Err(error),
+                    }
+                }
                 Err(status) => break Err(status.into()),
             }
         };
@@ -46,14 +55,23 @@ impl Watch {
         ended
     }
 
-    async fn open(&self, gateway: &Gateway) -> Result<Streaming<WatchStockResponse>, CliError> {
-        let message = WatchStockRequest { skus: self.skus.clone(), resume_token: self.resume.clone() };
+    async fn open(
+        &self,
+        gateway: &Gateway,
+        resume_token: &str,
+    ) -> Result<Streaming<WatchStockResponse>, CliError> {
+        let message = WatchStockRequest { skus: self.skus.clone(), resume_token: resume_token.to_owned() };
         let mut stock = gateway.stock();
         let opened = tokio::time::timeout(gateway.timeout(), stock.watch_stock(Request::new(message))).await;
         let late =
             |_| Status::new(Code::DeadlineExceeded, "the watch was not opened in time: raise --timeout");
         Ok(opened.map_err(late)??.into_inner())
     }
+}
+
+/// Whether only the connection came to its age.
+fn is_aged(status: &Status) -> bool {
+    status.get_details_error_info().is_some_and(|info| info.reason == "CONNECTION_AGED")
 }
 
 fn sku_words(skus: &[String]) -> String {

@@ -46,8 +46,8 @@ pub use replies::{
 };
 pub use sales::{decrement, reserve, restock};
 pub use status::{
-    deadline_expired, message_too_large, outcome_unknown, refusal_reason, stream_expired, too_many_watches,
-    unknown_channel,
+    connection_aged, deadline_expired, message_too_large, outcome_unknown, refusal_reason, stream_expired,
+    too_many_watches, unknown_channel,
 };
 pub use stock::{stock, stock_after};
 pub use time::{span, timestamp};

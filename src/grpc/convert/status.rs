@@ -278,6 +278,19 @@ pub fn stream_expired() -> Problem {
     Problem::new(Code::DeadlineExceeded, "DEADLINE_EXPIRED", message)
 }
 
+/// The connection of a stream is old: its caller is to come back on another, which may lead to another gateway.
+pub fn connection_aged() -> Problem {
+    let reason = "CONNECTION_AGED";
+    let mut details = Details::default();
+    details.info(reason, []);
+    details.retry(Duration::ZERO);
+    let message =
+        "this connection is old and ends, so that callers spread over all gateways: go on over a new one, a watch \
+         with its resume token, operations without an answer with the same keys"
+            .to_owned();
+    Problem { code: Code::Unavailable, reason, message, details, replayed: false }
+}
+
 /// A channel that is not configured here; the message says which ones are.
 pub fn unknown_channel<'a>(
     asked: &ChannelId,

@@ -188,5 +188,7 @@ fn answers_of_the_layers() {
     assert!(unknown_channel(&asked, [].iter()).message().contains("none is configured"));
     check(outcome_unknown(), Code::DeadlineExceeded, "OUTCOME_UNKNOWN", &[]);
     check(deadline_expired(), Code::DeadlineExceeded, "DEADLINE_EXPIRED", &[]);
+    let aged = check(connection_aged(), Code::Unavailable, "CONNECTION_AGED", &[]);
+    assert!(aged.get_details_retry_info().is_some());
     check(message_too_large(7), Code::ResourceExhausted, "MESSAGE_TOO_LARGE", &[("limitBytes", "7")]);
 }
