@@ -24,7 +24,7 @@ use crate::{
     grpc::{self, ChannelInfo, GrpcSettings, convert::ContractLimits},
     http::{self, HttpState, Readiness},
     store::{
-        Clock, LinkSettings, Store, StoreSettings,
+        Address, Clock, LinkSettings, Store, StoreSettings,
         embedded::{self, Embedded, EmbeddedConfig},
         inspect::inspect,
     },
@@ -73,16 +73,16 @@ impl Part {
 /// Starts a gateway in this role; returns once it serves.
 pub async fn start(config: Config, role: Role, metrics: PrometheusHandle) -> Result<App> {
     let setups = channel_setups(&config)?;
-    let embedded = match &config.redis.url {
+    let embedded = match &config.redis.address {
         Some(_) => None,
         None => Some(embedded::start(embedded_config(&config)).await?),
     };
-    let url = match (&embedded, &config.redis.url) {
-        (Some(embedded), _) => embedded.url(),
-        (None, Some(url)) => url.expose().to_owned(),
-        (None, None) => unreachable!("without a url the embedded redis was started"),
+    let address = match (&embedded, &config.redis.address) {
+        (Some(embedded), _) => Address::parse(&embedded.url())?,
+        (None, Some(address)) => address.clone(),
+        (None, None) => unreachable!("without an address the embedded redis was started"),
     };
-    match raise(config, role, metrics, setups, url, embedded.is_some()).await {
+    match raise(config, role, metrics, setups, address, embedded.is_some()).await {
         Ok(app) => Ok(App { embedded, ..app }),
         Err(error) => {
             if let Some(embedded) = embedded {
@@ -98,11 +98,11 @@ async fn raise(
     role: Role,
     metrics: PrometheusHandle,
     setups: Vec<ChannelSetup>,
-    url: String,
+    address: Address,
     is_embedded: bool,
 ) -> Result<App> {
     let (servers, workers, pages, store_part) = <(Part, Part, Part, Part)>::default();
-    let store = Store::open(store_settings(&config, url), &store_part.tasks, store_part.stop.clone())?;
+    let store = Store::open(store_settings(&config, address), &store_part.tasks, store_part.stop.clone())?;
     if !is_embedded {
         look_at_foreign(&store, &config).await?;
     }
@@ -286,10 +286,13 @@ fn embedded_config(config: &Config) -> EmbeddedConfig {
     }
 }
 
-fn store_settings(config: &Config, url: String) -> StoreSettings {
+fn store_settings(config: &Config, address: Address) -> StoreSettings {
     StoreSettings {
         link: LinkSettings {
-            url,
+            address,
+            login: config.redis.login.clone(),
+            sentinel_login: config.redis.sentinel_login.clone(),
+            certificates: config.redis.certificates.clone(),
             connect_timeout: config.redis.connect_timeout,
             response_timeout: config.redis.response_timeout,
         },

@@ -3,7 +3,9 @@
 //! A mutation goes straight down: [`Store::mutate`] packs it (`encode`), the `committer` sends it with its neighbours as one
 //! `lua/transact.lua`, and `decode` reads its answer. Reads and propagation go beside the committer.
 
+mod address;
 mod bell;
+mod blocking;
 mod changes;
 mod committer;
 mod control;
@@ -20,6 +22,7 @@ pub mod inspect;
 mod keys;
 mod levels;
 mod link;
+mod login;
 mod meta;
 mod pending;
 mod poison;
@@ -36,8 +39,7 @@ mod verify;
 
 use std::sync::{Arc, atomic::AtomicI64};
 
-use deadpool_redis::{Manager, Pool, Runtime};
-use redis::{AsyncConnectionConfig, FromRedisValue};
+use redis::FromRedisValue;
 use tokio::{
     sync::{mpsc, mpsc::error::TrySendError, oneshot},
     time::{Instant, timeout_at},
@@ -48,11 +50,13 @@ use crate::domain::{
     Answer, ChannelId, ClientId, IdempotencyKey, Mutation, Partitions, PublishPolicy, Refusal, Sku,
 };
 
+use blocking::Blocking;
 use committer::{Backlog, BatchBounds, Call, Committer};
 use encode::Operation;
 use keys::Keys;
-use link::Link;
+use link::{Link, Route};
 
+pub use address::{Address, AddressError};
 pub use bell::BellReader;
 pub use changes::{Change, Delivery};
 pub use control::{ChannelControl, ChannelPause, Permit, Report, Reported, Shut};
@@ -65,6 +69,7 @@ pub use history::{EventPage, EventPosition, EventScope};
 pub use holds::Swept;
 pub use levels::{StoredLevel, WalkPosition};
 pub use link::LinkSettings;
+pub use login::{CertificateError, Certificates, Login};
 pub use meta::PrepareError;
 pub use pending::Pending;
 pub use propagation::{Claim, Claimed, EventReader, SettleOutcome, Settled, Settlement, Shown, Told};
@@ -85,7 +90,7 @@ struct Inner {
     settings: StoreSettings,
     keys: Keys,
     link: Arc<Link>,
-    blocking: Pool,
+    blocking: Blocking,
     queue: mpsc::Sender<Call>,
     backlog: Backlog,
 }
@@ -97,7 +102,18 @@ impl Store {
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
-        let link = Arc::new(Link::new(settings.link.clone())?);
+        let route = Arc::new(Route::new(settings.link.clone())?);
+        Ok(Self::open_on(route, settings, tasks, stop))
+    }
+
+    fn open_on(
+        route: Arc<Route>,
+        settings: StoreSettings,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let blocking = Blocking::new(Arc::clone(&route), settings.pool_max);
+        let link = Arc::new(Link::new(route));
         let keys = Keys::new(&settings.namespace);
         let (queue, calls) = mpsc::channel(settings.queue_max);
         let backlog = Backlog::new(settings.queue_max);
@@ -115,14 +131,14 @@ impl Store {
             meters: committer::Meters::new(),
         };
         tasks.spawn(committer.run(calls, stop));
-        let blocking = blocking_pool(&settings)?;
-        Ok(Self { inner: Arc::new(Inner { settings, keys, link, blocking, queue, backlog }) })
+        Self { inner: Arc::new(Inner { settings, keys, link, blocking, queue, backlog }) }
     }
 
     /// The same store, with a committer and a connection of its own: for another thread, whose calls then never wait for
     /// this one. Its committer runs on `tasks`, on the runtime of the caller, until `stop`.
     pub fn sibling(&self, tasks: &TaskTracker, stop: CancellationToken) -> Result<Self, StoreError> {
-        Self::open(self.inner.settings.clone(), tasks, stop)
+        let route = Arc::clone(self.inner.link.route());
+        Ok(Self::open_on(route, self.inner.settings.clone(), tasks, stop))
     }
 
     /// Asks for a mutation. Past `deadline` the outcome is unknown: repeat with the same key.
@@ -228,23 +244,4 @@ impl Store {
 
 fn retention_ms(settings: &StoreSettings) -> i64 {
     i64::try_from(settings.retention.as_millis()).unwrap_or(i64::MAX).max(1)
-}
-
-fn blocking_pool(settings: &StoreSettings) -> Result<Pool, StoreError> {
-    let refused = |source| StoreError::Refused { source };
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(settings.link.connect_timeout))
-        // Each blocking read has its own deadline, longer than its BLOCK.
-        .set_response_timeout(None);
-    let info = link::connection_info(&settings.link.url).map_err(refused)?;
-    let manager = Manager::new_with_config(info, config).map_err(refused)?;
-    let wait = Some(settings.link.connect_timeout);
-    Pool::builder(manager)
-        .max_size(settings.pool_max)
-        .runtime(Runtime::Tokio1)
-        .wait_timeout(wait)
-        .create_timeout(wait)
-        .recycle_timeout(wait)
-        .build()
-        .map_err(|_| StoreError::Unavailable { source: None })
 }

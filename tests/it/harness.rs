@@ -55,9 +55,9 @@ impl Shop {
         let clock = Arc::new(AtomicI64::new(START_MS));
         let mut settings = StoreSettings {
             link: LinkSettings {
-                url: String::new(),
                 connect_timeout: Duration::from_secs(10),
                 response_timeout: Duration::from_secs(10),
+                ..LinkSettings::new(Server::shared().address())
             },
             namespace: format!("t{}", OPENED.fetch_add(1, Ordering::Relaxed)),
             partitions,
@@ -74,9 +74,6 @@ impl Shop {
             clock: Clock::Moved(Arc::clone(&clock)),
         };
         change(&mut settings);
-        if settings.link.url.is_empty() {
-            settings.link.url.clone_from(&Server::shared().url);
-        }
         let shop = Self::again(settings, clock);
         shop.store.prepare().await.unwrap();
         shop
