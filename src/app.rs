@@ -258,7 +258,9 @@ async fn watch_pulse(
 async fn look_at_foreign(store: &Store, config: &Config) -> Result<()> {
     let shown = config.redis.url.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut connection = store.connection().await.with_context(|| {
-        format!("cannot connect to redis at {shown}: check STOCKGATE_REDIS_URL, and that it runs")
+        let tls = config.redis.address.as_ref().is_some_and(Address::is_tls);
+        let files = if tls { ", and redis.ca_file and redis.client_cert_file," } else { "," };
+        format!("cannot connect to redis at {shown}: check STOCKGATE_REDIS_URL{files} and that it runs")
     })?;
     let inspection = inspect(&mut connection, &config.redis.namespace).await?;
     tracing::info!(version = inspection.version, url = shown, "redis may be used");

@@ -1,6 +1,7 @@
 //! The long-lived connection scripts run on. One multiplexed connection is shared by all; a broken one is discarded and
 //! made again by the next caller, so recovery needs no restart. A pool would cost a round trip per checkout.
 
+mod current;
 mod route;
 mod sentinels;
 
@@ -12,9 +13,10 @@ use std::{
     time::Duration,
 };
 
-use redis::{ErrorKind, RedisError, ServerErrorKind, aio::MultiplexedConnection};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio::{sync::Mutex, time::Instant};
 
+pub(super) use current::Current;
 pub(super) use route::Route;
 
 use super::{Address, Certificates, Login, StoreError};
@@ -67,9 +69,8 @@ enum State {
 /// A connection and which one it is, so that only the broken one is discarded.
 #[derive(Clone)]
 pub(super) struct Connection {
-    pub(super) redis: MultiplexedConnection,
+    pub(super) redis: Current,
     generation: u64,
-    term: u64,
 }
 
 impl Link {
@@ -87,16 +88,18 @@ impl Link {
     pub(super) async fn connection(&self) -> Result<Connection, StoreError> {
         let mut state = self.state.lock().await;
         match &*state {
-            State::Up(connection) if connection.term == self.route.term() => return Ok(connection.clone()),
+            State::Up(connection) if connection.redis.term() == self.route.term() => {
+                return Ok(connection.clone());
+            }
             State::Down { retry_at } if Instant::now() < *retry_at => {
                 return Err(StoreError::Unavailable { source: None });
             }
             State::Up(_) | State::Down { .. } => {}
         }
         match self.route.connect().await {
-            Ok((redis, term)) => {
+            Ok(redis) => {
                 let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-                let connection = Connection { redis, generation, term };
+                let connection = Connection { redis, generation };
                 *state = State::Up(connection.clone());
                 Ok(connection)
             }
@@ -119,7 +122,7 @@ impl Link {
         let is_demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
         if is_demoted {
             // For everybody: who only reads would not notice.
-            self.route.end_term(used.term);
+            self.route.end_term(used.redis.term());
         }
         if silent || is_demoted || error.is_unrecoverable_error() {
             let mut state = self.state.lock().await;

@@ -56,6 +56,8 @@ mod race;
 mod requests;
 mod resync_rules;
 mod scripts;
+mod sentinel;
+mod sentinel_trio;
 mod server;
 mod sold_out;
 mod steps;

@@ -10,8 +10,7 @@ use std::{
 
 use redis::{
     AsyncConnectionConfig, Client, ConnectionAddr, ErrorKind, FromRedisValue as _, IntoConnectionInfo as _,
-    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value,
-    aio::{ConnectionLike, MultiplexedConnection},
+    RedisConnectionInfo, RedisError, RedisResult, ServerErrorKind, Value, aio::ConnectionLike,
     io::tcp::TcpSettings,
 };
 use tokio::{sync::watch, time::timeout};
@@ -21,7 +20,7 @@ use super::{
         StoreError,
         address::{Place, host_and_port},
     },
-    LinkSettings, classify,
+    Current, LinkSettings, classify,
     sentinels::{Said, Sentinels},
 };
 
@@ -40,6 +39,8 @@ pub(in super::super) struct Master {
     pub(in super::super) client: Client,
     /// None: nobody but the settings say so.
     said: Option<Said>,
+    /// When they were asked.
+    term: u64,
 }
 
 impl Route {
@@ -87,6 +88,7 @@ impl Route {
 
     /// Where the master is said to be.
     pub(in super::super) async fn find(&self) -> Result<Master, StoreError> {
+        let term = self.term();
         let (address, said) = match (&self.settings.address.place, &self.sentinels) {
             (Place::Single(address), _) => (address.clone(), None),
             (Place::Sentinels { is_tls, .. }, Some(sentinels)) => {
@@ -96,11 +98,11 @@ impl Route {
             (Place::Sentinels { .. }, None) => unreachable!("made with its sentinels"),
         };
         let client = client(&self.settings, address, redis_info(&self.settings)).map_err(refused)?;
-        Ok(Master { client, said })
+        Ok(Master { client, said, term })
     }
 
-    /// Connects to the master; the term the connection is good for.
-    pub(super) async fn connect(&self) -> Result<(MultiplexedConnection, u64), StoreError> {
+    /// Connects to the master.
+    pub(super) async fn connect(&self) -> Result<Current, StoreError> {
         let config = AsyncConnectionConfig::new()
             .set_connection_timeout(Some(self.settings.connect_timeout))
             .set_response_timeout(Some(self.settings.response_timeout));
@@ -113,7 +115,7 @@ impl Route {
             _ => unavailable(source),
         })?;
         let term = self.admit(&mut connection, &master).await?;
-        Ok((connection, term))
+        Ok(Current::new(connection, term, self.terms()))
     }
 
     /// Takes a server for the master when it says so itself: a sentinel may be behind, and a demoted one answers PING all the
@@ -132,6 +134,10 @@ impl Route {
             return Err(unavailable((ErrorKind::Client, text, detail).into()));
         }
         let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.term() != master.term {
+            // It took its time to say so, and meanwhile another one began: a frozen master that goes on says so too.
+            return Err(StoreError::Unavailable { source: None });
+        }
         let is_new = known.as_ref().is_none_or(|known| (&known.host, known.port) != (&said.host, said.port));
         if is_new {
             tracing::info!(master = host_and_port(&said.host, said.port), "redis has a master");
