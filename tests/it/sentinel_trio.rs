@@ -167,10 +167,29 @@ impl Trio {
         command.query_async(&mut self.connection(sentinel).await?).await.ok()
     }
 
-    /// Whether a server says it is a replica that has all its master has.
-    pub(crate) async fn follows(&self, server: usize) -> bool {
-        let info = self.info(server).await;
-        info.is_some_and(|info| info.get::<String>("master_link_status").is_some_and(|status| status == "up"))
+    /// Makes a server the replica of another, and waits until it has all of that one.
+    pub(crate) async fn demote(&self, server: usize, master: usize) {
+        let port = self.first_port + u16::try_from(master).unwrap();
+        let mut command = redis::cmd("REPLICAOF");
+        command.arg(&self.address).arg(port);
+        command.query_async::<()>(&mut self.connection(server).await.unwrap()).await.unwrap();
+        eventually("the old master follows the new one", WITHIN, async || {
+            let status: String = self.info(server).await?.get("master_link_status")?;
+            (status == "up").then_some(())
+        })
+        .await;
+    }
+
+    /// Freezes both replicas and takes their connections away: nothing more gets to them, whatever becomes of the master.
+    pub(crate) async fn cut_off(&self, master: usize) {
+        let mut connection = self.connection(master).await.unwrap();
+        for replica in (0..SERVERS).filter(|server| *server != master) {
+            self.signal(replica, Signal::SIGSTOP);
+        }
+        let mut command = redis::cmd("CLIENT");
+        command.arg("KILL").arg("TYPE").arg("replica");
+        let killed: i64 = command.query_async(&mut connection).await.unwrap();
+        assert_eq!(killed, 2);
     }
 
     /// Waits until a sentinel names another master than this one, and returns it.
