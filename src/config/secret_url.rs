@@ -83,7 +83,7 @@ mod tests {
         check("redis+unix:///run/r.sock?user=a&pass=hunter2", "redis+unix:///run/r.sock?***");
         check("https://shop.example/stock?token=hunter2#x", "https://shop.example/stock?***#***");
         check("redis+sentinel://shop:hunter2@a,b:1/shop", "redis+sentinel://***@a:26379,b:1/shop/0");
-        check("redis+sentinel://shop:hunter2@a,b:1", "***");
+        check("redis+sentinel://shop:hunter2@a:1,b:1", "***");
         check("hunter2", "***");
     }
 }

@@ -67,6 +67,7 @@ mod tidy;
 mod tidy_blank;
 mod tidy_floors;
 mod tidy_lua;
+mod tls;
 mod verify;
 mod workers_control;
 mod workers_crew;

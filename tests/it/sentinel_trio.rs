@@ -111,6 +111,10 @@ impl Trio {
             // Nobody but those with a certificate may look.
             trio.orders.as_mut().unwrap().write_all(b"sentinels\n").unwrap();
             trio.pids.extend(read_pids(&mut lines));
+            for index in 0..2 * SERVERS {
+                let listens = async || std::net::TcpStream::connect(trio.host(index)).ok();
+                eventually("all six listen", WITHIN, listens).await;
+            }
             return trio;
         }
         eventually("both replicas follow the master", WITHIN, async || {
