@@ -11,7 +11,7 @@ use std::{
 };
 
 use nix::sys::signal::Signal;
-use stockgate::proto::{EventOrder, stock_service_client::StockServiceClient};
+use stockgate::proto::stock_service_client::StockServiceClient;
 use tokio::{task::JoinSet, time::Instant};
 use tonic::{Code, transport::Channel};
 use tonic_types::StatusExt as _;
@@ -20,7 +20,7 @@ use crate::{
     gateway::{Gateway, Setup, eventually},
     gateway_calls::{reason, sale},
     gateway_receiver::{Receiver, SECRET},
-    sentinel_trio::{Extras, Trio, WITHIN},
+    sentinel_trio::{Extras, SENTINELS, Trio, WITHIN},
 };
 
 const CLIENTS: usize = 4;
@@ -135,7 +135,8 @@ async fn shows_the_truth(gateway: &Gateway, web: &Receiver) {
 #[tokio::test]
 async fn a_master_killed_under_load_is_followed_by_the_next_and_losses_are_counted() {
     let (trio, web) = (Trio::start().await, Receiver::start().await);
-    let gateway = setup_on(&trio, "").channel("web", &web.url(), SECRET, "").serve().await;
+    let setup = setup_on(&trio, "").channel("web", &web.url(), SECRET, "");
+    let gateway = setup.serve().await;
     gateway.put(&[("a", UNITS)]).await;
     trio.replicate(0).await;
     let load = Load::start(&gateway);
@@ -159,6 +160,10 @@ async fn a_master_killed_under_load_is_followed_by_the_next_and_losses_are_count
     println!("memory level: {} sales answered, {} of them lost with the master", keys.len(), lost.len());
     // Both blocking readers are with the new master: of events, and of what other workers ring for.
     shows_the_truth(&gateway, &web).await;
+    // One frozen sentinel of three keeps nobody waiting.
+    trio.signal(SENTINELS.start, Signal::SIGSTOP);
+    let another = setup.serve_as("gateway").await;
+    assert_eq!(another.level("a").await, gateway.level("a").await);
 }
 
 /// Waits until a channel heard of a sale.
@@ -208,7 +213,7 @@ async fn a_master_the_sentinels_replaced_is_left_although_it_answers() {
         .set(r#"redis.user = "clerk""#)
         .set(r#"redis.password_file = "password""#)
         .set(r#"redis.sentinel_password_file = "sentinel""#);
-    let gateway = setup.serve().await;
+    let mut gateway = setup.serve().await;
     gateway.put(&[("a", UNITS)]).await;
     trio.replicate(0).await;
     sell(&gateway.stock(), "before").await;
@@ -250,6 +255,10 @@ async fn a_master_the_sentinels_replaced_is_left_although_it_answers() {
         "cut off: {sold} sales answered while the sentinels chose, {lost} of them lost with the old master"
     );
     assert_eq!(gateway.level("a").await.on_hand, UNITS - i64::try_from(known.len()).unwrap());
-    assert!(!gateway.events("a", EventOrder::NewestFirst).await.is_empty());
     shows_the_truth(&gateway, &web).await;
+    // The clerk may do everything a gateway does, to the end.
+    assert!(gateway.findings(true).await.is_empty());
+    gateway.terminate();
+    assert!(gateway.ended().await.success());
+    assert!(include_str!("../../docs/redis.md").contains(&format!("on >PASSWORD ~sg:* {RIGHTS}\n")));
 }

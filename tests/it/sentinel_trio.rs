@@ -21,6 +21,8 @@ use crate::gateway::eventually;
 pub(crate) const MASTER: &str = "shop";
 /// Servers, and as many sentinels.
 const SERVERS: usize = 3;
+/// The numbers of the sentinels.
+pub(crate) const SENTINELS: std::ops::Range<usize> = SERVERS..2 * SERVERS;
 /// How long anything may take that the machine does between two failovers. Only a broken gateway needs it.
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 
@@ -129,7 +131,7 @@ impl Trio {
         // Only now: a sentinel that finds no replica at first does not look again for ten seconds.
         trio.orders.as_mut().unwrap().write_all(b"sentinels\n").unwrap();
         trio.pids.extend(read_pids(&mut lines));
-        for sentinel in SERVERS..2 * SERVERS {
+        for sentinel in SENTINELS {
             eventually("a sentinel knows all others", WITHIN, async || {
                 let about = trio.about_master(sentinel).await?;
                 let count = |name: &str| about.get(name).map(String::as_str);
@@ -142,7 +144,7 @@ impl Trio {
 
     /// Where the sentinels are, for gateways; `login` is empty or ends in `@`.
     pub(crate) fn url(&self, login: &str) -> String {
-        let hosts: Vec<String> = (SERVERS..2 * SERVERS).map(|index| self.host(index)).collect();
+        let hosts: Vec<String> = SENTINELS.map(|index| self.host(index)).collect();
         let tls = if self.is_tls { "s" } else { "" };
         format!("redis{tls}+sentinel://{login}{}/{MASTER}/0", hosts.join(","))
     }
@@ -154,7 +156,7 @@ impl Trio {
     /// A connection of the test's own to one of them.
     pub(crate) async fn connection(&self, index: usize) -> Option<MultiplexedConnection> {
         let login = match self.sentinel_password {
-            Some(password) if index >= SERVERS => format!(":{password}@"),
+            Some(password) if SENTINELS.contains(&index) => format!(":{password}@"),
             _ => String::new(),
         };
         let client = Client::open(format!("redis://{login}{}", self.host(index))).unwrap();
@@ -199,7 +201,7 @@ impl Trio {
     /// Waits until a sentinel names another master than this one, and returns it.
     pub(crate) async fn successor_of(&self, server: usize) -> usize {
         eventually("the sentinels made another server the master", WITHIN, async || {
-            let about = self.about_master(SERVERS).await?;
+            let about = self.about_master(SENTINELS.start).await?;
             let port: u16 = about.get("port")?.parse().ok()?;
             Some(usize::from(port - self.first_port)).filter(|master| *master != server)
         })

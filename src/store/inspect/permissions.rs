@@ -39,7 +39,7 @@ const PROBES: [(&str, &[&str]); 19] = [
 ];
 
 /// What the gateway needs, and no FLUSHALL, no KEYS, no CONFIG SET.
-const RIGHTS: &str = "+@read +@write +@connection -@dangerous +client|unblock +evalsha +eval +script|load +time +info \
+pub(super) const RIGHTS: &str = "+@read +@write +@connection -@dangerous +client|unblock +evalsha +eval +script|load +time +info \
                       +config|get +acl|whoami";
 
 /// Refuses on the first command the user may not run on keys of the namespace.

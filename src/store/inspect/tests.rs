@@ -221,6 +221,12 @@ async fn dead_redis_is_no_answer() {
 }
 
 #[test]
+fn the_manual_has_the_line_of_the_error() {
+    let line = format!("ACL SETUSER stockgate on >PASSWORD ~sg:* {}\n", permissions::RIGHTS);
+    assert!(include_str!("../../../docs/redis.md").contains(&line), "{line}");
+}
+
+#[test]
 fn versions() {
     for (version, served) in [("7.0.0", Some(true)), ("8.1", Some(true)), ("6.2.14", Some(false)), ("", None)]
     {
