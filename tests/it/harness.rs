@@ -13,12 +13,13 @@ use std::{
 use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
 use stockgate::{
     domain::{Answer, Applied, Level, Mutation, Partition, Partitions, PublishPolicy, Refusal},
-    store::{Clock, Delivery, EntryId, LinkSettings, Store, StoreError, StoreSettings, StoredLevel},
+    store::{Address, Clock, Delivery, EntryId, LinkSettings, Store, StoreError, StoreSettings, StoredLevel},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     requests::{channel, set, sku},
+    sentinel_trio::Trio,
     server::Server,
 };
 
@@ -36,6 +37,14 @@ pub(crate) struct Shop {
     pub(crate) clock: Arc<AtomicI64>,
     tasks: TaskTracker,
     stop: CancellationToken,
+}
+
+/// The Redis all shops share: one server, or the master of three.
+fn shared_address() -> Address {
+    match Trio::shared() {
+        Some(trio) => Address::parse(&trio.url("")).unwrap(),
+        None => Server::shared().address(),
+    }
 }
 
 /// Both partition counts every test must hold for.
@@ -57,7 +66,7 @@ impl Shop {
             link: LinkSettings {
                 connect_timeout: Duration::from_secs(10),
                 response_timeout: Duration::from_secs(10),
-                ..LinkSettings::new(Server::shared().address())
+                ..LinkSettings::new(shared_address())
             },
             namespace: format!("t{}", OPENED.fetch_add(1, Ordering::Relaxed)),
             partitions,

@@ -5,7 +5,10 @@ use std::{
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
     process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::atomic::{AtomicU16, Ordering},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU16, Ordering},
+    },
     time::Duration,
 };
 
@@ -23,6 +26,8 @@ pub(crate) const MASTER: &str = "shop";
 const SERVERS: usize = 3;
 /// The numbers of the sentinels.
 pub(crate) const SENTINELS: std::ops::Range<usize> = SERVERS..2 * SERVERS;
+/// After how long without an answer a server is dead to the sentinels.
+const DOWN_AFTER_MS: u32 = 1000;
 /// How long anything may take that the machine does between two failovers. Only a broken gateway needs it.
 pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 
@@ -69,6 +74,8 @@ pub(crate) struct Extras {
     pub(crate) tls: Option<String>,
     /// What the sentinels ask everybody for, each other too.
     pub(crate) sentinel_password: Option<&'static str>,
+    /// After how long without an answer a sentinel takes a server for dead. None: soon.
+    pub(crate) down_after_ms: Option<u32>,
 }
 
 /// The six of them; the first server begins as the master.
@@ -140,6 +147,21 @@ impl Trio {
             .await;
         }
         trio
+    }
+
+    /// The one that stands for the Redis all tests share, when the environment says so: STOCKGATE_IT_ON=sentinel.
+    pub(crate) fn shared() -> Option<&'static Self> {
+        static SHARED: OnceLock<Option<Trio>> = OnceLock::new();
+        let start = || {
+            let on = std::env::var("STOCKGATE_IT_ON").ok()?;
+            assert_eq!(on, "sentinel", "STOCKGATE_IT_ON");
+            let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+            // An empty read that blocks ends at a tick. Nobody is to be found dead by a busy machine.
+            let servers = "hz 500".to_owned();
+            let extras = Extras { servers, down_after_ms: Some(60_000), ..Extras::default() };
+            Some(std::thread::spawn(move || runtime().block_on(Self::start_with(extras))).join().unwrap())
+        };
+        SHARED.get_or_init(start).as_ref()
     }
 
     /// Where the sentinels are, for gateways; `login` is empty or ends in `@`.
@@ -253,13 +275,14 @@ fn write_settings(directory: &Path, address: &str, first_port: u16, extras: &Ext
             }
             format!("server-{index}")
         } else {
+            let down_after_ms = extras.down_after_ms.unwrap_or(DOWN_AFTER_MS);
             if let Some(password) = extras.sentinel_password {
                 writeln!(text, "requirepass {password}\nsentinel sentinel-pass {password}").unwrap();
             }
             write!(
                 text,
                 "dir {}\nsentinel announce-ip {address}\nsentinel monitor {MASTER} {address} {first_port} 2\n\
-                 sentinel down-after-milliseconds {MASTER} 1000\nsentinel failover-timeout {MASTER} 5000\n\
+                 sentinel down-after-milliseconds {MASTER} {down_after_ms}\nsentinel failover-timeout {MASTER} 5000\n\
                  sentinel parallel-syncs {MASTER} 2\n",
                 directory.display()
             )
