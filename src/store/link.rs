@@ -110,11 +110,6 @@ impl Link {
         }
     }
 
-    /// Lets go of a master that the sentinels have replaced.
-    pub(super) async fn look(&self) {
-        self.route.look().await;
-    }
-
     /// Turns what the client said after a command was sent into a fault; discards the connection when it is of no more use.
     pub(super) async fn fault(&self, used: &Connection, error: RedisError) -> StoreError {
         // A connection that gave no answer in time may be dead without anybody having been told.

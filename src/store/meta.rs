@@ -74,10 +74,8 @@ impl Store {
         Ok(seconds * 1000 + micros / 1000)
     }
 
-    /// Asks Redis for a sign of life: a tiny write, since a demoted or lonely Redis answers reads all the same. Asks the
-    /// sentinels first, where there are any, whether it is still the master.
+    /// Asks Redis for a sign of life: a tiny write, since a demoted or lonely Redis answers reads all the same.
     pub async fn pulse(&self) -> Result<(), StoreError> {
-        self.inner.link.look().await;
         // HSET is a right the gateway needs anyway.
         let mut beat = redis::cmd("HSET");
         beat.arg(self.inner.keys.pulse()).arg("beat").arg(1);

@@ -103,6 +103,7 @@ impl Store {
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
         let route = Arc::new(Route::new(settings.link.clone())?);
+        tasks.spawn(Arc::clone(&route).watch(stop.clone()));
         Ok(Self::open_on(route, settings, tasks, stop))
     }
 

@@ -175,7 +175,10 @@ async fn shows_a_sale(web: &Receiver) {
 #[tokio::test]
 async fn a_master_that_freezes_and_comes_back_demoted_sells_nothing() {
     let (trio, web) = (Trio::start().await, Receiver::start().await);
-    let gateway = setup_on(&trio, "").channel("web", &web.url(), SECRET, "").serve().await;
+    // Longer than all of this takes: nobody is freed by giving up.
+    let setup =
+        setup_on(&trio, "").channel("web", &web.url(), SECRET, "").set(r#"redis.response_timeout = "30s""#);
+    let gateway = setup.serve().await;
     gateway.put(&[("a", UNITS)]).await;
     sell(&gateway.stock(), "before").await;
     trio.replicate(0).await;
@@ -183,10 +186,14 @@ async fn a_master_that_freezes_and_comes_back_demoted_sells_nothing() {
     trio.signal(0, Signal::SIGSTOP);
     let load = Load::start(&gateway);
     let master = trio.successor_of(0).await;
-    load.goes_on().await;
+    eventually("the gateway knows", WITHIN, async || {
+        (gateway.log_count("redis has a master") == 2).then_some(())
+    })
+    .await;
+    // Now it reads and answers what it was sent before; nobody may take that for a sale.
     trio.signal(0, Signal::SIGCONT);
-    // It goes on as a master, with what it had read before it froze; the sentinels would demote it after some ten seconds.
     load.goes_on().await;
+    // The sentinels would do so after some ten seconds.
     trio.demote(0, master).await;
     load.goes_on().await;
     let keys = load.stop().await;

@@ -5,7 +5,8 @@
 
 use std::{
     collections::HashMap,
-    sync::{Mutex, PoisonError},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use redis::{
@@ -14,6 +15,7 @@ use redis::{
     io::tcp::TcpSettings,
 };
 use tokio::{sync::watch, time::timeout};
+use tokio_util::sync::CancellationToken;
 
 use super::{
     super::{
@@ -23,6 +25,9 @@ use super::{
     Current, LinkSettings, classify,
     sentinels::{Said, Sentinels},
 };
+
+/// How often the sentinels are asked whether the master is still the same.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// The way to the master.
 pub(in super::super) struct Route {
@@ -149,10 +154,21 @@ impl Route {
         Ok(self.term())
     }
 
+    /// Looks again and again whether the master is still the same, until told to stop; returns at once without sentinels.
+    pub(in super::super) async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        let Some(sentinels) = &self.sentinels else { return };
+        loop {
+            tokio::select! {
+                () = stop.cancelled() => return,
+                () = tokio::time::sleep(LOOK_EVERY) => {} // why: between two looks at who is the master
+            }
+            self.look(sentinels).await;
+        }
+    }
+
     /// Asks the sentinels whether the master is still the one that is spoken to: cut off from them, an old one goes on answering,
     /// and all that it is told will be lost. Ends the term when it is another. Nobody there to say so changes nothing.
-    pub(super) async fn look(&self) {
-        let Some(sentinels) = &self.sentinels else { return };
+    async fn look(&self, sentinels: &Sentinels) {
         let Ok(said) = sentinels.ask().await else { return };
         let known = self.known.lock().unwrap_or_else(PoisonError::into_inner).clone();
         let Some(known) = known else { return };
