@@ -1,7 +1,7 @@
 # The one door: people and the build machine come in by the same recipes.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test soak lint bench bench-channels
+.PHONY: help run demo test soak lint lint-deploy bench bench-channels
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := $(TARGET_DIR)/tools
@@ -27,9 +27,15 @@ soak: ## Kills a worker every second for a minute, under load, and checks every 
 	@scripts/install.sh cargo cc redis-server
 	STOCKGATE_SOAK_SECONDS=$(or $(STOCKGATE_SOAK_SECONDS),60) cargo test --locked --test it gateway_kill -- --nocapture
 
+# Unit files are checked where systemd is.
+lint-deploy: ## Checks deploy/: charts, rules, units, and each Redis configuration by starting it
+	@scripts/install.sh promtool redis-server $(if $(filter Linux,$(shell uname -s)),systemd-analyze)
+	@scripts/install_deploy_tools.sh $(TOOLS)/deploy
+	scripts/check_deploy.sh $(TOOLS)/deploy
+
 # Advisories are left out: their database is a git clone of a repository that not every build machine can reach.
 # Where it can: $(TOOLS)/bin/cargo-deny check advisories
-lint: ## Checks form, lints, docs, the contract and the dependencies
+lint: lint-deploy ## Checks form, lints, docs, the contract, the dependencies and deploy/
 	@scripts/install.sh cargo cargo-fmt cargo-clippy cc
 	@scripts/install_buf.sh
 	@scripts/install_cargo_deny.sh $(TOOLS)

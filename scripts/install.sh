@@ -1,6 +1,7 @@
 #!/bin/sh
 # Installs the named commands by the system's package manager when they are missing; quiet and offline when
-# they are there. Never leaves a service running: the gateway starts a redis-server of its own, and the bench a postgres.
+# they are there. Never leaves a service running: the gateway starts a redis-server of its own, the bench a postgres, and
+# promtool comes with a prometheus nobody asked for.
 #
 #   scripts/install.sh cargo cc redis-server
 set -eu
@@ -15,8 +16,12 @@ fail() {
     exit 1
 }
 
-# Debian keeps postgres off the PATH, in a folder of its version.
+# Debian keeps postgres off the PATH, in a folder of its version, and what makes a venv out of its python3.
 has() {
+    if [ "$1" = python3-venv ]; then
+        python3 -c 'import ensurepip, venv' >/dev/null 2>&1
+        return
+    fi
     command -v "$1" >/dev/null 2>&1 && return
     [ "$1" = postgres ] && ls /usr/lib/postgresql/*/bin/postgres >/dev/null 2>&1
 }
@@ -46,6 +51,12 @@ packages() {
         cc:brew) fail "cc is missing: run xcode-select --install" ;;
         cc:apk) echo gcc musl-dev ;;
         cc:dnf | cc:pacman) echo gcc ;;
+        promtool:dnf) echo golang-github-prometheus ;;
+        promtool:*) echo prometheus ;;
+        python3-venv:apt-get) echo python3 python3-venv ;;
+        python3-venv:pacman) echo python ;;
+        python3-venv:*) echo python3 ;;
+        systemd-analyze:apt-get | systemd-analyze:dnf | systemd-analyze:pacman) echo systemd ;;
         npm:brew) echo node ;;
         npm:*) echo nodejs npm ;;
         make:*) echo make ;;
@@ -85,8 +96,8 @@ as_root() {
     if [ -t 0 ]; then echo sudo; elif sudo -n true 2>/dev/null; then echo 'sudo -n'; else return 1; fi
 }
 
-# Debian starts a fresh redis-server on port 6379, a fresh postgres on 5432, and both at every boot. Nobody asked for those:
-# policy-rc.d keeps them from starting, unless the system has a policy of its own.
+# Debian starts a fresh redis-server on port 6379, a fresh postgres on 5432, a fresh prometheus on 9090, and all at every boot.
+# Nobody asked for those: policy-rc.d keeps them from starting, unless the system has a policy of its own.
 install_apt() {
     root=$1
     shift
@@ -103,7 +114,7 @@ install_apt() {
     # shellcheck disable=SC2046 # a list of words
     $root env DEBIAN_FRONTEND=noninteractive $(install_line apt-get "$@") \
         -q -o DPkg::Lock::Timeout="$lock_wait_s" || return 1
-    for service in redis-server postgresql; do
+    for service in redis-server postgresql prometheus; do
         case " $* " in
             *" $service "*) $root update-rc.d "$service" disable >/dev/null || true ;;
         esac

@@ -340,6 +340,8 @@ fn grpc_settings(config: &Config, channels: Vec<ChannelInfo>) -> GrpcSettings {
         concurrent_streams_max: config.grpc.concurrent_streams_max,
         watches_max: config.grpc.watches_max,
         transact_in_flight_max: config.grpc.transact_in_flight_max,
+        copied_skus_max: config.reads.copied_skus_max,
+        copy_refresh: config.reads.copy_refresh,
         default_deadline: config.grpc.default_deadline,
         drain_timeout: config.grpc.drain_timeout,
         limits: ContractLimits { ttl_default: config.holds.ttl_default, ttl_max: config.holds.ttl_max },

@@ -114,13 +114,15 @@ catalogue! {
     Counter SUPERSEDED = "stockgate_superseded_total": "Dead letters that ended since the channel took a newer number, by channel.";
     Counter POISON_ENTRIES = "stockgate_poison_entries_total": "Stream entries that cannot be carried to channels and were put aside.";
     Counter BROKEN_RECORDS = "stockgate_broken_records_total": "Stored records that did not parse.";
+    Counter READS = "stockgate_reads_total": "Counts answered, by source: copy of this process, or redis.";
+    Gauge COPIED_SKUS = "stockgate_copied_skus": "SKUs of which this process keeps a copy, for reads that may be a little old.";
     Gauge WATCHES = "stockgate_watches": "WatchStock streams that are open.";
 }
 
 /// The metrics without labels, which are shown as 0 before the first time: a rate needs a start.
 const COUNTERS_FROM_ZERO: [&str; 7] =
     [REPLAYS, BATCHES, EMBEDDED_RESTARTS, HOLDS_EXPIRED, EVENTS_FANNED_OUT, POISON_ENTRIES, BROKEN_RECORDS];
-const GAUGES_FROM_ZERO: [&str; 4] = [QUEUE_CALLS, REDIS_UP, WATCHES, UNCARRIED_SECONDS];
+const GAUGES_FROM_ZERO: [&str; 5] = [QUEUE_CALLS, REDIS_UP, WATCHES, UNCARRIED_SECONDS, COPIED_SKUS];
 
 /// Reads what is to be logged.
 pub fn log_filter(level: &str) -> Result<EnvFilter, TelemetryError> {

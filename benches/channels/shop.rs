@@ -171,7 +171,7 @@ impl Shop {
         let mut available = Vec::with_capacity(self.skus.len());
         let mut client = self.stock_client();
         for page in self.skus.chunks(PAGE) {
-            let request = BatchGetStockRequest { skus: page.to_vec() };
+            let request = BatchGetStockRequest { skus: page.to_vec(), max_staleness: None };
             let stocks = client.batch_get_stock(request).await?.into_inner().stocks;
             ensure!(stocks.iter().map(|stock| &stock.sku).eq(page), "the stocks do not come in order");
             available.extend(stocks.iter().map(|stock| stock.available));

@@ -1,5 +1,6 @@
 //! A closed loop: so many callers, each sends its next request when the last one is answered.
 
+mod paced;
 mod stream;
 mod wire;
 
@@ -21,6 +22,7 @@ use crate::{
     plan::{Ask, Call, Load},
     shelves::{number, sku},
 };
+pub(crate) use paced::Paced;
 use wire::Wire;
 
 /// HTTP/2 connections the callers share.
@@ -119,8 +121,7 @@ impl Callers {
     pub(crate) async fn round(&mut self, length: Duration) -> Result<Tally> {
         self.rounds += 1;
         let started = Instant::now();
-        let tally = Arc::new(Mutex::new(Tally::new()?));
-        let round = Round { end: started + length, tally: Arc::clone(&tally), sold: Arc::clone(&self.sold) };
+        let round = Round::new(started + length, &self.sold)?;
         let mut callers = JoinSet::new();
         match &self.connections {
             Connections::Calls(call, wires) => {
@@ -144,9 +145,7 @@ impl Callers {
             anyhow::Ok(())
         };
         timeout(length + ANSWER_TIMEOUT, all_answered).await.context("a call is not answered")??;
-        let elapsed = started.elapsed();
-        let tally = tally.lock().unwrap_or_else(PoisonError::into_inner);
-        Ok(Tally { elapsed, ..tally.clone() })
+        Ok(round.tally(started.elapsed()))
     }
 
     /// Units sold of each SKU so far, the warm-up's too.
@@ -168,6 +167,27 @@ struct Round {
 }
 
 impl Round {
+    fn new(end: Instant, sold: &Arc<Mutex<Vec<i64>>>) -> Result<Self> {
+        Ok(Self { end, tally: Arc::new(Mutex::new(Tally::new()?)), sold: Arc::clone(sold) })
+    }
+
+    /// What it came to in so long.
+    fn tally(&self, elapsed: Duration) -> Tally {
+        let tally = self.tally.lock().unwrap_or_else(PoisonError::into_inner);
+        Tally { elapsed, ..tally.clone() }
+    }
+
+    /// Of a call whose failure is an answer as well: it was asked for at a rate that may be too much.
+    fn note_paced(&self, took: Duration, answered: Result<Vec<LineResult>, Status>) -> Result<()> {
+        match answered {
+            Err(status) if status.code() != Code::FailedPrecondition => {
+                self.tally.lock().unwrap_or_else(PoisonError::into_inner).failed += 1;
+                Ok(())
+            }
+            answered => self.note(took, answered),
+        }
+    }
+
     fn note(&self, took: Duration, answered: Result<Vec<LineResult>, Status>) -> Result<()> {
         let latency_us = u64::try_from(took.as_micros()).unwrap_or(LATENCY_US_MAX);
         // One thread runs all callers: nobody ever waits for these locks.

@@ -99,11 +99,13 @@ const FSYNC_ALWAYS: &str = "[embedded]\nfsync = \"always\"\n";
 const NO_BATCHES: &str = "[committer]\nbatch_max = 1\nscripts_in_flight_max = 64\noverlap_calls_min = 1\n";
 
 const AT_ONCE: Server = Server::Rival(Rival::AtOnce);
-const OURS: Server = Server::Gateway(DEFAULTS);
+pub(crate) const OURS: Server = Server::Gateway(DEFAULTS);
 const POSTGRES_SYNC: Server = Server::Rival(Rival::Postgres);
 
 /// One unit of one SKU in each call.
 pub(crate) const SINGLE: Ask = Ask::Call(Call::Decrement { lines: 1 });
+/// Over so many SKUs that no two calls are likely to meet.
+pub(crate) const SPREAD_LOAD: Load = Load { skus: 1_000, ..BUSY };
 const BUSY: Load = Load { in_flight: 64, skus: 1, units: PLENTY, ask: SINGLE };
 
 /// All groups, in the order of the page.

@@ -114,7 +114,7 @@ fn write_open_loop(f: &mut fmt::Formatter<'_>, open_loop: &OpenLoop) -> fmt::Res
     let OpenLoop { rate, answered_per_s, p50_us, p99_us, calls, failed, unsent, books_are_right } = open_loop;
     writeln!(
         f,
-        "\n### Open loop\n\n`stockgate load` at {rate:.0} calls/s over 1,000 SKUs, 70 % of the closed loop's peak: {answered_per_s:.0} \
+        "\n### Open loop\n\n{rate:.0} calls/s over 1,000 SKUs, 70 % of the closed loop's peak: {answered_per_s:.0} \
          answered per second, p50 {p50_us} us, p99 {p99_us} us from the moment a call was due; {failed} of {calls} failed and \
          {unsent} were not sent; books {}.",
         if *books_are_right { "right" } else { "WRONG" },

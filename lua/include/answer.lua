@@ -27,7 +27,7 @@ end
 
 -- "<word> <n> <item>…"
 function answer.list(word, items)
-  return answer.refuse(word .. ' ' .. #items .. ' ' .. table.concat(items, ' '))
+  return answer.refuse(word .. ' ' .. digits.of(#items) .. ' ' .. table.concat(items, ' '))
 end
 
 local function event_of(change)
@@ -38,13 +38,18 @@ end
 function answer.text(one)
   if one.text then return one.text end
   local changes = one.changes
+  if not changes then
+    -- A single sale is its own answer.
+    one.text = 'ok 1 ' .. one.balance .. ' ' .. books.event_id(one.slot, one.index)
+    return one.text
+  end
   if #changes == 1 and not one.tail then
     one.text = 'ok 1 ' .. changes[1].balance .. ' ' .. event_of(changes[1])
     return one.text
   end
-  local parts = { 'ok ' .. #changes }
+  local parts = { 'ok ' .. digits.of(#changes) }
   for _, change in ipairs(changes) do
-    if one.named then parts[#parts + 1] = change.sku .. ' ' .. change.quantity end
+    if one.named then parts[#parts + 1] = change.sku .. ' ' .. digits.of(change.quantity) end
     parts[#parts + 1] = change.balance .. ' ' .. event_of(change)
   end
   one.text = table.concat(parts, ' ') .. (one.tail or '')

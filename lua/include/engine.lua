@@ -4,34 +4,6 @@ local engine = {}
 -- Arguments before the numbers of the partitions.
 local PARTITIONS_AFTER = 6
 
-local VERBS = {
-  d = 'decrement', i = 'restock', r = 'reserve', c = 'commit', l = 'release', e = 'extend', a = 'adjust', s = 'set',
-  k = 'resolve', w = 'sweep', p = 'repair',
-}
-local made = {}
-
--- Makes the verb of a letter, when the run first needs it.
-local function verb_of(letter)
-  local verb = verbs[VERBS[letter]]()
-  made[letter] = verb
-  return verb
-end
-
-local function parse(batch, count)
-  local ops = {}
-  for index = 1, count do
-    local op, letter, line_count = packed.operation(batch)
-    if op.field then
-      local wanted = batch.slots[op.home].wanted_records
-      wanted[#wanted + 1] = op.field
-    end
-    local verb = made[letter] or verb_of(letter)
-    verb.parse(batch, op, line_count)
-    op.verb, ops[index] = verb, op
-  end
-  return ops
-end
-
 -- Answers the operation, from its record when there is one. The key is looked up before the stock.
 local function decide(batch, op)
   local slot = batch.slots[op.home]
@@ -65,19 +37,29 @@ function engine.run(keys, argv)
   if current ~= window and current ~= window - 1 then return { 'rotate', tostring(current) } end
   local batch = {
     now = now, now_text = tostring(now), wide = argv[4] == '1', packed = argv[6], at = 1, slots = {}, order = {},
-    sweep_left = expiry.MAX,
+    sweep_left = false,
   }
   for position = 1, #argv - PARTITIONS_AFTER do
     local number = tonumber(argv[PARTITIONS_AFTER + position])
     batch.order[position] = slots.new(keys, position, number)
     batch.slots[number] = batch.order[position]
   end
-  local ops = parse(batch, tonumber(argv[5]))
+  local ops = parsing.all(batch, tonumber(argv[5]))
   reading.all(batch)
   local given = {}
-  for index = 1, #ops do given[index] = decide(batch, ops[index]) end
+  for index = 1, #ops do
+    local op = ops[index]
+    if op.verb then
+      given[index] = decide(batch, op)
+    elseif single.sell(batch, op) then
+      given[index] = op
+    else
+      op.verb, op.lines = parsing.verb_of('d'), { op }
+      given[index] = decide(batch, op)
+    end
+  end
   writing.all(batch)
   local answers = {}
-  for index = 1, #given do answers[index] = text_of(given[index]) end
+  for index = 1, #given do answers[index] = given[index].text or text_of(given[index]) end
   return { 'done', batch.now_text, table.concat(answers, '\n') }
 end

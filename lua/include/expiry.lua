@@ -55,6 +55,7 @@ end
 function expiry.sweep_anywhere(batch)
   for _, slot in ipairs(batch.order) do
     if not slot.swept_out then
+      batch.sweep_left = batch.sweep_left or expiry.MAX
       if batch.sweep_left <= 0 then return 'spent' end
       local _, seen = expiry.sweep(batch, slot, expiry.CHUNK)
       batch.sweep_left = batch.sweep_left - seen

@@ -81,7 +81,7 @@ function reading.all(batch)
         end)
       end
     end
-    reading.holds(batch, slot)
+    if #slot.wanted_holds > 0 then reading.holds(batch, slot) end
     server.call('XLEN', slot.events_key)
   end
   for _, slot in ipairs(batch.order) do reading.levels(slot) end

@@ -10,7 +10,7 @@ function shortage.list(batch, lines)
     local available = one.on_hand - one.held
     if available < line.quantity then
       short = short or {}
-      short[#short + 1] = line.sku .. ' ' .. line.quantity .. ' ' .. available
+      short[#short + 1] = line.sku .. ' ' .. digits.of(line.quantity) .. ' ' .. digits.of(available)
     end
   end
   return short

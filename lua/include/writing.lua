@@ -2,7 +2,6 @@
 local writing = {}
 
 local function write_holds(slot)
-  if #slot.touched_holds == 0 and #slot.stale_deadlines == 0 then return end
   local live, ended, deadlines, gone = {}, {}, {}, slot.stale_deadlines
   local unheld = {}
   for _, one in ipairs(slot.touched_holds) do
@@ -44,11 +43,12 @@ function writing.all(batch)
     end
     for index = 1, #slot.new_records do
       local op = slot.new_records[index]
-      records[2 * index - 1], records[2 * index] = op.field, op.fingerprint .. ' ' .. answer.text(op.given)
+      local given = op.given
+      records[2 * index - 1], records[2 * index] = op.field, op.fingerprint .. ' ' .. (given.text or answer.text(given))
     end
     books.write_pairs('HSET', slot.stock, levels)
     books.write_pairs('HSET', slot.records_key, records)
-    write_holds(slot)
+    if #slot.touched_holds > 0 or #slot.stale_deadlines > 0 then write_holds(slot) end
     for _, id in ipairs(slot.parked) do
       redis.call('ZADD', slot.deadlines_key, batch.now + expiry.PARKED_MS, id)
     end

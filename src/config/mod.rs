@@ -27,7 +27,7 @@ pub use channel::{CHANNELS_MAX, Channel, ChannelKind};
 pub use problem::{ConfigError, Origin, Problem};
 pub use redis::Redis;
 pub use secret_url::SecretUrl;
-pub use sections::{Committer, Embedded, Fsync, Grpc, Holds, Http, Log, Propagation};
+pub use sections::{Committer, Embedded, Fsync, Grpc, Holds, Http, Log, Propagation, Reads};
 
 /// The built-in defaults, which are also the manual of settings.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -73,6 +73,8 @@ pub struct Config {
     pub http: Http,
     /// Group commit.
     pub committer: Committer,
+    /// Reads of counts.
+    pub reads: Reads,
     /// Holds and records.
     pub holds: Holds,
     /// From event to channel.
@@ -110,6 +112,7 @@ impl Config {
             grpc: raw.grpc,
             http: raw.http,
             committer: raw.committer,
+            reads: raw.reads,
             holds: raw.holds,
             propagation: raw.propagation,
             log: raw.log,

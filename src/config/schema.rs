@@ -6,7 +6,7 @@ use serde::Deserialize;
 use crate::domain::QUANTITY_MAX;
 
 use super::{
-    Committer, Embedded, Grpc, Holds, Http, Log, Origin, Problem, Propagation,
+    Committer, Embedded, Grpc, Holds, Http, Log, Origin, Problem, Propagation, Reads,
     channel::{CHANNELS_MAX, RawChannel},
     environment,
     layers::{self, Origins, Table},
@@ -52,6 +52,8 @@ pub(super) const SETTINGS: &[(&str, Shape)] = &[
     ("committer.queue_max", Integer(1, 1_000_000)),
     ("committer.scripts_in_flight_max", Integer(1, 64)),
     ("committer.overlap_calls_min", Integer(1, 512)),
+    ("reads.copied_skus_max", Integer(0, 10_000_000)),
+    ("reads.copy_refresh", Span("1ms", "10s")),
     ("holds.ttl_default", Span("1ms", "24h")),
     ("holds.ttl_max", Span("1ms", "24h")),
     ("holds.retention", Span("1s", "90d")),
@@ -106,6 +108,7 @@ pub(super) struct Raw {
     pub(super) grpc: Grpc,
     pub(super) http: Http,
     pub(super) committer: Committer,
+    pub(super) reads: Reads,
     pub(super) holds: Holds,
     pub(super) propagation: Propagation,
     pub(super) log: Log,

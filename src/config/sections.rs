@@ -99,6 +99,16 @@ impl Committer {
     }
 }
 
+/// Reads of counts.
+#[derive(Debug, Clone, Deserialize)]
+pub struct Reads {
+    /// SKUs of which a gateway keeps a copy; 0: it keeps none.
+    pub copied_skus_max: usize,
+    /// How often the copy is made fresh.
+    #[serde(with = "humantime_serde")]
+    pub copy_refresh: Duration,
+}
+
 /// Holds and records.
 #[derive(Debug, Clone, Deserialize)]
 pub struct Holds {

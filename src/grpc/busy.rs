@@ -277,14 +277,14 @@ mod tests {
 
     #[test]
     fn a_message_comes_back_from_its_frame() {
-        let sent = proto::GetStockRequest { sku: "a".to_owned() };
+        let sent = proto::GetStockRequest { sku: "a".to_owned(), max_staleness: None };
         let read = unframed(framed(&sent)).and_then(message::<proto::GetStockRequest>);
         assert_eq!(read.expect("whole"), sent);
     }
 
     #[test]
     fn what_is_not_one_message_is_refused() {
-        let whole = framed(&proto::GetStockRequest { sku: "abc".to_owned() });
+        let whole = framed(&proto::GetStockRequest { sku: "abc".to_owned(), max_staleness: None });
         let twice = [&*whole, &*whole].concat();
         let mut compressed = whole.to_vec();
         compressed[0] = 1;

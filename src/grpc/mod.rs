@@ -14,6 +14,7 @@ mod channel;
 mod decide;
 mod doors;
 mod inventory;
+mod reads;
 mod stock;
 mod threads;
 mod token;
@@ -41,7 +42,7 @@ use crate::{
         inventory_service_server::{InventoryServiceServer, SERVICE_NAME as INVENTORY_SERVICE},
         stock_service_server::{SERVICE_NAME as STOCK_SERVICE, StockServiceServer},
     },
-    store::{Store, StoreError, Tail},
+    store::{LevelCopy, Store, StoreError, Tail},
 };
 
 use busy::Busy;
@@ -50,6 +51,7 @@ use channel::ChannelServer;
 use decide::Decider;
 use doors::Doors;
 use inventory::InventoryServer;
+use reads::Reads;
 use stock::StockServer;
 use threads::Thread;
 use transact::Transacts;
@@ -71,6 +73,10 @@ pub struct GrpcSettings {
     pub watches_max: usize,
     /// Operations of one Transact stream under way at the same time.
     pub transact_in_flight_max: usize,
+    /// SKUs of which a copy is kept for reads that may be a little old; 0: none is.
+    pub copied_skus_max: usize,
+    /// How often the copy is made fresh.
+    pub copy_refresh: Duration,
     /// The deadline of a call whose caller sets none.
     pub default_deadline: Duration,
     /// How long calls may take to finish at shutdown.
@@ -124,6 +130,7 @@ struct Shared {
     health: Health,
     /// One for each watch there may be.
     watch_places: Arc<Semaphore>,
+    copy: Option<LevelCopy>,
 }
 
 /// Serves on `listener` until told to stop, then lets calls finish for at most the drain timeout. One thread: on this
@@ -137,11 +144,19 @@ pub async fn serve(
 ) -> Result<(), GrpcError> {
     let count = settings.threads.max(1);
     let watch_places = Arc::new(Semaphore::new(settings.watches_max));
-    let shared = Shared { settings, health, watch_places };
+    let copy = reads::copy_of(settings.copied_skus_max);
+    let refresh = settings.copy_refresh;
+    let shared = Shared { settings, health, watch_places, copy: copy.clone() };
     let (senders, mut receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(wire::BACKLOG)).unzip();
     // Falls with the first thread that ends, so that the others do not serve on alone.
     let stop = stop.child_token();
-    let accepted = wire::accept(listener, senders, stop.clone());
+    let keeper = store.clone();
+    let kept = async {
+        if let Some(copy) = copy {
+            keeper.keep_copy(copy, refresh, stop.clone()).await;
+        }
+    };
+    let accepted = join(wire::accept(listener, senders, stop.clone()), kept);
     if count == 1 {
         let connections = receivers.pop().expect("there is one for each thread");
         let served = async {
@@ -174,7 +189,7 @@ async fn serve_here(
     shared: Shared,
     stop: CancellationToken,
 ) -> Result<(), GrpcError> {
-    let Shared { settings, health, watch_places } = shared;
+    let Shared { settings, health, watch_places, copy } = shared;
     let tasks = TaskTracker::new();
     let tail = Tail::default();
     tasks.spawn(store.clone().follow(tail.clone(), stop.clone()));
@@ -196,7 +211,8 @@ async fn serve_here(
         stop: stop.clone(),
     };
     let busy = Busy { decider: decider.clone(), limits: settings.limits, message_bytes_max: bytes_max };
-    let stock = StockServer { decider: decider.clone(), limits: settings.limits, watches, transacts };
+    let reads = Reads::new(store.clone(), copy);
+    let stock = StockServer { decider: decider.clone(), reads, limits: settings.limits, watches, transacts };
     let channel = ChannelServer { store, channels: settings.channels };
     let reflection = || {
         // The details of a problem are Any: a client that prints them asks what they are.

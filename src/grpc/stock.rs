@@ -5,12 +5,13 @@ use tonic::{Request, Response, Status, Streaming};
 use crate::{
     domain::{Refusal, Sku},
     proto::{self, stock_service_server::StockService},
-    store::{Resolved, StoreError, StoredLevel},
+    store::{Resolved, StoreError},
 };
 
 use super::{
     convert::{self, ContractLimits, Problem},
     decide::{Decider, caller, with_deadline},
+    reads::{Read, Reads},
     transact::{TransactStream, Transacts},
     watch::{WatchStream, Watches},
 };
@@ -18,6 +19,7 @@ use super::{
 /// The service.
 pub(super) struct StockServer {
     pub(super) decider: Decider,
+    pub(super) reads: Reads,
     pub(super) limits: ContractLimits,
     pub(super) watches: Watches,
     pub(super) transacts: Transacts,
@@ -99,14 +101,16 @@ impl StockService for StockServer {
         &self,
         request: Request<proto::GetStockRequest>,
     ) -> Result<Response<proto::GetStockResponse>, Status> {
-        let sku = convert::get_stock(request.get_ref())?;
-        let levels = self.decider.store.levels(std::slice::from_ref(&sku)).await.map_err(Problem::from)?;
+        let (sku, max_staleness) = convert::get_stock(request.get_ref())?;
+        let skus = std::slice::from_ref(&sku);
+        let (levels, age) = self.reads.levels(skus, max_staleness).await.map_err(Problem::from)?;
         match levels.into_iter().next() {
-            Some(StoredLevel::Known { level, .. }) => {
-                Ok(Response::new(proto::GetStockResponse { stock: Some(convert::stock(&sku, &level)) }))
-            }
-            Some(StoredLevel::Broken) => Err(broken(&sku).into()),
-            Some(StoredLevel::Unknown) | None => {
+            Some(Read::Known(level)) => Ok(Response::new(proto::GetStockResponse {
+                stock: Some(convert::stock(&sku, &level)),
+                age: Some(convert::span(age)),
+            })),
+            Some(Read::Broken) => Err(broken(&sku).into()),
+            Some(Read::Unknown) | None => {
                 Err(Problem::refused(&Refusal::UnknownSku(vec![sku]), false).into())
             }
         }
@@ -116,14 +120,15 @@ impl StockService for StockServer {
         &self,
         request: Request<proto::BatchGetStockRequest>,
     ) -> Result<Response<proto::BatchGetStockResponse>, Status> {
-        let skus = convert::batch_get_stock(request.get_ref())?;
-        let levels = self.decider.store.levels(&skus).await.map_err(Problem::from)?;
-        let mut response = proto::BatchGetStockResponse::default();
+        let (skus, max_staleness) = convert::batch_get_stock(request.get_ref())?;
+        let (levels, age) = self.reads.levels(&skus, max_staleness).await.map_err(Problem::from)?;
+        let mut response =
+            proto::BatchGetStockResponse { age: Some(convert::span(age)), ..Default::default() };
         for (sku, level) in skus.iter().zip(levels) {
             match level {
-                StoredLevel::Known { level, .. } => response.stocks.push(convert::stock(sku, &level)),
-                StoredLevel::Unknown => response.unknown_skus.push(sku.to_string()),
-                StoredLevel::Broken => return Err(broken(sku).into()),
+                Read::Known(level) => response.stocks.push(convert::stock(sku, &level)),
+                Read::Unknown => response.unknown_skus.push(sku.to_string()),
+                Read::Broken => return Err(broken(sku).into()),
             }
         }
         Ok(Response::new(response))

@@ -19,6 +19,8 @@ pub struct Change {
     pub available_delta: i64,
     /// Available right after.
     pub available: i64,
+    /// Held right after.
+    pub held: i64,
     /// Version right after.
     pub version: i64,
     /// When, in ms of the Redis clock.
@@ -66,6 +68,7 @@ fn read(at_ms: &str, text: &str) -> Option<Vec<Change>> {
             sku,
             available_delta: on_hand_delta - held_delta,
             available: on_hand - held,
+            held,
             version,
             at_ms,
             source,

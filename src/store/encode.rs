@@ -1,4 +1,4 @@
-//! Operations as `lua/transact.lua` reads them (`lua/include/packed.lua`): bytes, packed once, on the caller's side.
+//! Operations as `lua/transact.lua` reads them (`lua/include/packed.lua`, `single.lua`): bytes, packed once, on the caller's side.
 
 use serde::Serialize;
 
@@ -9,6 +9,8 @@ use crate::domain::{
 
 use super::committer::Lane;
 
+/// Leads a sale of one line, which has a form of its own: `lua/include/single.lua`.
+const SINGLE: char = 'D';
 /// Flags of a sale and a reserve: its source is named.
 const SOURCE_NAMED: u8 = 1;
 /// Flags of a commit.
@@ -120,6 +122,10 @@ impl Operation {
     fn push_line(&mut self, partition: Partition, sku: &Sku, units: i64, expected_version: Option<i64>) {
         self.needs(partition);
         self.push_u16(partition.0);
+        self.push_sku(sku, units, expected_version);
+    }
+
+    fn push_sku(&mut self, sku: &Sku, units: i64, expected_version: Option<i64>) {
         self.push_short(sku.as_str());
         self.push_number(units);
         self.push_number(expected_version.unwrap_or(ANY_VERSION));
@@ -213,10 +219,21 @@ pub(super) fn mutation(mutation: &Mutation, partitions: Partitions) -> Operation
         _ => made.as_ref(),
     };
     let (flags, line_count) = flags_and_lines(action, cause);
-    let mut operation = Operation::begin(mutation.rpc().letter(), partitions.of(home));
+    let single = match action {
+        Action::Decrement(lines) => <&[_; 1]>::try_from(lines.as_slice()).ok().map(|[line]| line),
+        _ => None,
+    };
+    let letter = if single.is_some() { SINGLE } else { mutation.rpc().letter() };
+    let mut operation = Operation::begin(letter, partitions.of(home));
     operation.push_record(cause.client.as_str(), home, cause.key.as_str());
     operation.push_short(mutation.fingerprint().as_str());
     operation.push_cause(&cause_of(cause, hold));
+    if let Some(line) = single {
+        // Its partition is its home.
+        operation.bytes.push(flags);
+        operation.push_sku(&line.sku, line.quantity.units(), line.expected_version);
+        return operation;
+    }
     operation.push_counts(flags, line_count);
     push_action(&mut operation, action, made.as_ref(), partitions);
     operation

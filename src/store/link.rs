@@ -110,6 +110,11 @@ impl Link {
         }
     }
 
+    /// Which connection is in use: another number, another connection.
+    pub(super) fn generation(&self) -> u64 {
+        self.generation.load(Ordering::Relaxed)
+    }
+
     /// Turns what the client said after a command was sent into a fault; discards the connection when it is of no more use.
     pub(super) async fn fault(&self, used: &Connection, error: RedisError) -> StoreError {
         // A connection that gave no answer in time may be dead without anybody having been told.

@@ -76,46 +76,66 @@ macro_rules! include_lua {
 macro_rules! include_verbs {
     ($($verb:literal),+ $(,)?) => {
         concat!(
-            "local verbs = {}\n",
             $("function verbs.", $verb, "()\n", include_str!(concat!("../../lua/verbs/", $verb, ".lua")), "return ", $verb, "\nend\n"),+
         )
     };
 }
 
-const TRANSACT: &str = concat!(
-    include_lua!(
-        "transact",
-        "include/redis",
-        "include/digits",
-        "include/level",
-        "include/hold",
-        "include/slots",
-        "include/reading",
-        "include/books",
-        "include/answer",
-        "include/expiry",
-        "include/shortage",
-        "include/rules",
-        "include/promise",
-        "include/packed",
-        "include/writing",
-    ),
-    include_verbs!(
-        "decrement",
-        "restock",
-        "reserve",
-        "commit",
-        "release",
-        "extend",
-        "adjust",
-        "set",
-        "resolve",
-        "sweep",
-        "repair"
-    ),
-    include_lua!("include/engine"),
-    "return engine.run(keys, argv)\n"
+/// What every run of `transact` needs.
+const TRANSACT: &str = include_lua!(
+    "transact",
+    "include/redis",
+    "include/digits",
+    "include/level",
+    "include/slots",
+    "include/reading",
+    "include/books",
+    "include/answer",
+    "include/single",
+    "include/writing",
 );
+
+/// What a run needs only when there is more in it than sales of one line that go through. Redis makes every function of a
+/// script anew for each run, which for a lone sale is a quarter of its cost: these are made when they are needed.
+const TRANSACT_REST: [(&str, &str); 6] = [
+    ("hold", include_lua!("include/hold")),
+    ("expiry", include_lua!("include/expiry")),
+    ("shortage", include_lua!("include/shortage")),
+    ("rules", include_lua!("include/rules")),
+    ("promise", include_lua!("include/promise")),
+    ("packed", include_lua!("include/packed")),
+];
+
+const TRANSACT_VERBS: &str = include_verbs!(
+    "decrement",
+    "restock",
+    "reserve",
+    "commit",
+    "release",
+    "extend",
+    "adjust",
+    "set",
+    "resolve",
+    "sweep",
+    "repair"
+);
+
+/// The whole of `transact`: common parts, a function that makes the rest, engine.
+fn transact() -> String {
+    let names: Vec<&str> = TRANSACT_REST.iter().map(|(name, _)| *name).collect();
+    let mut rest = String::new();
+    for (name, text) in TRANSACT_REST {
+        // A local of the script, where the common parts see it too.
+        rest.push_str(&text.replacen(&format!("local {name} = {{}}"), &format!("{name} = {{}}"), 1));
+    }
+    let declared = format!("{END_OF_BINDINGS}local {}, verbs\n", names.join(", "));
+    let common = TRANSACT.replacen(END_OF_BINDINGS, &declared, 1);
+    let engine = include_lua!("include/parsing", "include/engine");
+    format!(
+        "{common}local function make_rest()\nif verbs then return end\nverbs = {{}}\n{rest}{TRANSACT_VERBS}end\n\
+         {engine}return engine.run(keys, argv)\n"
+    )
+}
 
 /// Where a script's own work begins: includes stand there, so that it may use them.
 const END_OF_BINDINGS: &str = "-- end of bindings\n";
@@ -134,11 +154,11 @@ const CONTROL: &str = include_lua!("include/control", "include/breaker", "includ
 const LETTERS: &str = include_lua!("include/work", "include/letters");
 
 /// Applies a vector of operations.
-pub(super) static TRANSACT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new("transact", TRANSACT));
+pub(super) static TRANSACT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new("transact", &transact()));
 
 /// The same for batches that only give stock back: they run even when Redis is over maxmemory.
 pub(super) static TRANSACT_GIVING_SCRIPT: LazyLock<Script> =
-    LazyLock::new(|| Script::new("transact", &TRANSACT.replacen("#!lua", "#!lua flags=allow-oom", 1)));
+    LazyLock::new(|| Script::new("transact", &transact().replacen("#!lua", "#!lua flags=allow-oom", 1)));
 
 /// Marks the SKUs of stream entries due on every channel and acknowledges the entries.
 pub(super) static FAN_OUT_SCRIPT: LazyLock<Script> =

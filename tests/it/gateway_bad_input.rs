@@ -184,9 +184,9 @@ async fn every_bad_field_is_named_and_nothing_changes() {
         page_token = "not a token".to_owned() => "page_token";
     }
     let skus = || vec!["a".to_owned(); 1001];
-    let batch = stock.batch_get_stock(BatchGetStockRequest { skus: skus() }).await;
+    let batch = stock.batch_get_stock(BatchGetStockRequest { skus: skus(), max_staleness: None }).await;
     complaints.check("batch_get_stock", "skus", batch);
-    let batch = stock.batch_get_stock(BatchGetStockRequest { skus: vec![] }).await;
+    let batch = stock.batch_get_stock(BatchGetStockRequest { skus: vec![], max_staleness: None }).await;
     complaints.check("batch_get_stock", "skus", batch);
     let verify = inventory.verify_stock(VerifyStockRequest { skus: skus(), repair: true }).await;
     complaints.check("verify_stock", "skus", verify);

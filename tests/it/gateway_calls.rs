@@ -69,7 +69,7 @@ impl Gateway {
 
     /// The count of one SKU.
     pub(crate) async fn level(&self, sku: &str) -> Stock {
-        let request = stockgate::proto::GetStockRequest { sku: sku.to_owned() };
+        let request = stockgate::proto::GetStockRequest { sku: sku.to_owned(), max_staleness: None };
         self.stock().get_stock(request).await.unwrap().into_inner().stock.unwrap()
     }
 

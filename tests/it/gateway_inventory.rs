@@ -132,7 +132,12 @@ async fn wrong_and_broken_records_are_found_and_repaired() {
     gateway.sell("k5", "good", 1).await;
     assert_eq!(gateway.level("good").await.on_hand, 4);
     let skus = vec!["good".to_owned(), "wrong".to_owned()];
-    let batch = gateway.stock().batch_get_stock(BatchGetStockRequest { skus }).await.unwrap().into_inner();
+    let batch = gateway
+        .stock()
+        .batch_get_stock(BatchGetStockRequest { skus, max_staleness: None })
+        .await
+        .unwrap()
+        .into_inner();
     assert_eq!(batch.stocks.iter().map(|stock| stock.on_hand).collect::<Vec<_>>(), [4, 400]);
 
     let outcomes = async |repair| {

@@ -193,7 +193,7 @@ fn unless_short<T>(answer: Result<tonic::Response<T>, Status>) -> Option<T> {
 
 /// All stock, once no hold is left.
 async fn stock_at_rest(gateway: &Gateway) -> Vec<Stock> {
-    let request = BatchGetStockRequest { skus: all_skus() };
+    let request = BatchGetStockRequest { skus: all_skus(), max_staleness: None };
     eventually("no hold is left", REST_WITHIN, async || {
         let stocks = gateway.stock().batch_get_stock(request.clone()).await.unwrap().into_inner().stocks;
         stocks.iter().all(|stock| stock.held == 0).then_some(stocks)

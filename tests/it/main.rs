@@ -30,6 +30,7 @@ mod gateway_kill;
 mod gateway_load;
 mod gateway_load_flaws;
 mod gateway_own_sales;
+mod gateway_reads;
 mod gateway_receiver;
 mod gateway_redis;
 mod gateway_redis_gone;

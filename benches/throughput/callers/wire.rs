@@ -9,7 +9,8 @@ use h2::client::{self, SendRequest};
 use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use prost::Message;
 use stockgate::proto::{
-    CommitRequest, CommitResponse, DecrementResponse, LineResult, ReserveRequest, ReserveResponse,
+    CommitRequest, CommitResponse, DecrementRequest, DecrementResponse, LineResult, ReserveRequest,
+    ReserveResponse,
 };
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
@@ -60,13 +61,12 @@ impl Wire {
         })
     }
 
-    /// Sells one unit of each line; what was sold.
-    async fn decrement(
+    /// Sells; what was sold.
+    pub(super) async fn decrement(
         &mut self,
-        caller: &mut Caller,
-        lines: usize,
+        request: &DecrementRequest,
     ) -> Result<Result<Vec<LineResult>, Status>> {
-        let answer = self.call(self.decrement.clone(), &caller.request(lines)).await?;
+        let answer = self.call(self.decrement.clone(), request).await?;
         Ok(answer.map(|sold: DecrementResponse| sold.lines))
     }
 
@@ -115,7 +115,7 @@ pub(super) async fn call_until(mut wire: Wire, mut caller: Caller, call: Call, r
     loop {
         let asked = Instant::now();
         let answered = match call {
-            Call::Decrement { lines } => wire.decrement(&mut caller, lines).await?,
+            Call::Decrement { lines } => wire.decrement(&caller.request(lines)).await?,
             Call::Pair => wire.pair(&mut caller).await?,
         };
         let now = Instant::now();

@@ -47,7 +47,7 @@ pub async fn fill(gateway: Channel, shelves: &[Shelf], timeout: Duration) -> Res
 /// Reads what is left on every shelf: the truth the channels are measured against.
 pub async fn count(gateway: Channel, shelves: &[Shelf], timeout: Duration) -> Result<Vec<Stock>, Status> {
     let skus = shelves.iter().map(|shelf| shelf.sku.clone()).collect();
-    let mut request = Request::new(BatchGetStockRequest { skus });
+    let mut request = Request::new(BatchGetStockRequest { skus, max_staleness: None });
     request.set_timeout(timeout);
     Ok(StockServiceClient::new(gateway).batch_get_stock(request).await?.into_inner().stocks)
 }

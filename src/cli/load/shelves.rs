@@ -30,7 +30,7 @@ pub(super) async fn count(gateway: &Gateway, plan: &Plan) -> Result<Vec<Option<S
 
 /// One call over a connection, so that its first measured call is like the others.
 pub(super) async fn warm_up(gateway: &Gateway, plan: &Plan) -> Result<(), CliError> {
-    let request = gateway.request(GetStockRequest { sku: plan.sku(0) });
+    let request = gateway.request(GetStockRequest { sku: plan.sku(0), max_staleness: None });
     gateway.stock().get_stock(request).await?;
     Ok(())
 }
@@ -68,7 +68,7 @@ async fn import(gateway: &Gateway, plan: &Plan, first: u32) -> Result<(), CliErr
 
 async fn read(gateway: &Gateway, plan: &Plan, first: u32) -> Result<Vec<Option<Stock>>, CliError> {
     let wanted: Vec<String> = skus(plan, first).collect();
-    let request = gateway.request(BatchGetStockRequest { skus: wanted.clone() });
+    let request = gateway.request(BatchGetStockRequest { skus: wanted.clone(), max_staleness: None });
     let answer = gateway.stock().batch_get_stock(request).await?.into_inner();
     // In the order of the request, those that are unknown left out.
     let mut found = answer.stocks.into_iter().peekable();

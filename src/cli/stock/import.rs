@@ -150,7 +150,7 @@ impl Import {
                     .to_owned(),
             ));
         }
-        let request = gateway.request(BatchGetStockRequest { skus });
+        let request = gateway.request(BatchGetStockRequest { skus, max_staleness: None });
         let answer = gateway.stock().batch_get_stock(request).await?.into_inner();
         Ok(answer.stocks.into_iter().map(|stock| (stock.sku, stock.version)).collect())
     }

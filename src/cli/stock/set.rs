@@ -81,7 +81,7 @@ impl Set {
                     .to_owned(),
             ));
         }
-        let request = gateway.request(GetStockRequest { sku: self.sku.clone() });
+        let request = gateway.request(GetStockRequest { sku: self.sku.clone(), max_staleness: None });
         let version = match gateway.stock().get_stock(request).await {
             Ok(answer) => answer.into_inner().stock.ok_or(CliError::Incomplete("stock"))?.version,
             Err(status) if status.code() == Code::NotFound => 0,

@@ -289,11 +289,29 @@ fn counts() {
 #[test]
 fn queries() {
     let sku = || "a b".to_owned();
-    refused(get_stock(&proto::GetStockRequest { sku: sku() }), &[("sku", "without space")]);
+    refused(
+        get_stock(&proto::GetStockRequest { sku: sku(), max_staleness: None }),
+        &[("sku", "without space")],
+    );
     refused(get_stock(&proto::GetStockRequest::default()), &[("sku", "must not be empty")]);
     refused(get_sync_status(&proto::GetSyncStatusRequest { sku: sku() }), &[("sku", "without space")]);
-    let batch = |skus| batch_get_stock(&proto::BatchGetStockRequest { skus });
+    let batch = |skus| batch_get_stock(&proto::BatchGetStockRequest { skus, max_staleness: None });
     refused(batch(vec![]), &[("skus", "has none")]);
+    let stale = |seconds, nanos| proto::GetStockRequest {
+        sku: "a".to_owned(),
+        max_staleness: Some(Ttl { seconds, nanos }),
+    };
+    for (seconds, nanos, complaint) in [
+        (0, 0, "1 ms to 3600000 ms, is 0 ms"),
+        (-1, 0, "is -1000 ms"),
+        (3_600, 1_000_000, "is 3600001 ms"),
+        (0, 1, "whole milliseconds"),
+        (i64::MAX, 0, "1 ms to"),
+    ] {
+        refused(get_stock(&stale(seconds, nanos)), &[("max_staleness", complaint)]);
+    }
+    let longest = get_stock(&stale(3_600, 0)).expect("an hour is allowed");
+    assert_eq!(longest.1, Some(Duration::from_secs(3_600)));
     refused(batch(vec!["a".to_owned(); 1_001]), &[("skus", "at most 1000 skus, has 1001")]);
     refused(batch(vec!["a".to_owned(), sku()]), &[("skus[1]", "without space")]);
     let watch = proto::WatchStockRequest { skus: vec![String::new()], resume_token: String::new() };

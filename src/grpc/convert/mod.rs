@@ -48,6 +48,6 @@ pub use status::{
     unknown_channel,
 };
 pub use stock::{stock, stock_after};
-pub use time::timestamp;
+pub use time::{span, timestamp};
 pub use transact::{Respond, operation, transact_response};
 pub use ttl::ContractLimits;

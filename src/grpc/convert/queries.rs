@@ -1,14 +1,19 @@
 //! Requests that ask for something: one SKU, many, a page, a hold, a key.
 
+use std::time::Duration;
+
 use crate::{
     domain::{HoldId, IdempotencyKey, Sku},
     proto,
 };
 
 use super::{
-    cause::idempotency_key, holds::hold_id, problem::Problem, time::ms_at_or_after, violations::Violations,
+    cause::idempotency_key, holds::hold_id, problem::Problem, time::ms_at_or_after, ttl::whole_ms,
+    violations::Violations,
 };
 
+/// An hour: who may be later than that needs no gateway.
+const MAX_STALENESS_MS: u64 = 3_600_000;
 /// The most SKUs one request may name.
 pub const SKUS_MAX: usize = 1_000;
 const PAGE_SIZE_DEFAULT: usize = 100;
@@ -31,9 +36,12 @@ pub struct EventsQuery {
     pub newest_first: bool,
 }
 
-/// Reads a GetStock.
-pub fn get_stock(request: &proto::GetStockRequest) -> Result<Sku, Problem> {
-    one_sku(&request.sku)
+/// Reads a GetStock: the SKU, and how old its count may be.
+pub fn get_stock(request: &proto::GetStockRequest) -> Result<(Sku, Option<Duration>), Problem> {
+    let mut bad = Violations::default();
+    let sku = bad.take("sku", Sku::parse(&request.sku));
+    let max_staleness = max_staleness(&mut bad, request.max_staleness);
+    sku.zip(max_staleness).ok_or_else(|| bad.into_problem())
 }
 
 /// Reads a GetSyncStatus.
@@ -41,12 +49,17 @@ pub fn get_sync_status(request: &proto::GetSyncStatusRequest) -> Result<Sku, Pro
     one_sku(&request.sku)
 }
 
-/// Reads a BatchGetStock: 1 to 1,000 SKUs.
-pub fn batch_get_stock(request: &proto::BatchGetStockRequest) -> Result<Vec<Sku>, Problem> {
+/// Reads a BatchGetStock: 1 to 1,000 SKUs, and how old their counts may be.
+pub fn batch_get_stock(
+    request: &proto::BatchGetStockRequest,
+) -> Result<(Vec<Sku>, Option<Duration>), Problem> {
+    let mut bad = Violations::default();
     if request.skus.is_empty() {
-        return Err(Problem::invalid("skus", format_args!("must have 1 to {SKUS_MAX} skus, has none")));
+        bad.add("skus", format_args!("must have 1 to {SKUS_MAX} skus, has none"));
     }
-    some_skus(&request.skus)
+    let skus = skus_of(&mut bad, &request.skus);
+    let max_staleness = max_staleness(&mut bad, request.max_staleness);
+    skus.filter(|skus| !skus.is_empty()).zip(max_staleness).ok_or_else(|| bad.into_problem())
 }
 
 /// Reads the SKUs of a WatchStock: at most 1,000, none means all. The resume token is its reader's.
@@ -108,6 +121,28 @@ fn one_sku(text: &str) -> Result<Sku, Problem> {
 
 fn some_skus(texts: &[String]) -> Result<Vec<Sku>, Problem> {
     let mut bad = Violations::default();
+    skus_of(&mut bad, texts).ok_or_else(|| bad.into_problem())
+}
+
+/// How old a count may be; None inside: not at all.
+fn max_staleness(bad: &mut Violations, given: Option<prost_types::Duration>) -> Option<Option<Duration>> {
+    let Some(given) = given else { return Some(None) };
+    let given_ms = bad.take("max_staleness", whole_ms(given))?;
+    match u64::try_from(given_ms) {
+        Ok(ms) if (1..=MAX_STALENESS_MS).contains(&ms) => Some(Some(Duration::from_millis(ms))),
+        _ => {
+            bad.add(
+                "max_staleness",
+                format_args!(
+                    "must be 1 ms to {MAX_STALENESS_MS} ms, is {given_ms} ms: leave it out for a count read now"
+                ),
+            );
+            None
+        }
+    }
+}
+
+fn skus_of(bad: &mut Violations, texts: &[String]) -> Option<Vec<Sku>> {
     if texts.len() > SKUS_MAX {
         bad.add(
             "skus",
@@ -118,7 +153,7 @@ fn some_skus(texts: &[String]) -> Result<Vec<Sku>, Problem> {
     for (index, text) in texts.iter().take(SKUS_MAX).enumerate() {
         skus.extend(bad.take_at(|| format!("skus[{index}]").into(), Sku::parse(text)));
     }
-    if skus.len() == texts.len() { Ok(skus) } else { Err(bad.into_problem()) }
+    (skus.len() == texts.len()).then_some(skus)
 }
 
 pub(super) fn page_size(bad: &mut Violations, given: i32) -> Option<usize> {

@@ -1,4 +1,6 @@
-//! Moments: the contract's timestamps and milliseconds of the Redis clock.
+//! Moments and spans: the contract's, and milliseconds of the Redis clock.
+
+use std::time::Duration;
 
 use prost_types::Timestamp;
 
@@ -12,6 +14,12 @@ const SECONDS: std::ops::RangeInclusive<i64> = -62_135_596_800..=253_402_300_799
 pub fn timestamp(at_ms: i64) -> Timestamp {
     let nanos = i32::try_from(at_ms.rem_euclid(1_000)).expect("less than a thousand") * NANOS_PER_MS;
     Timestamp { seconds: at_ms.div_euclid(1_000), nanos }
+}
+
+/// A span as the contract writes it.
+pub fn span(span: Duration) -> prost_types::Duration {
+    let nanos = i32::try_from(span.subsec_nanos()).expect("less than a second");
+    prost_types::Duration { seconds: i64::try_from(span.as_secs()).unwrap_or(i64::MAX), nanos }
 }
 
 /// The first whole ms at or after a moment: right for both ends of a half-open span of whole ms.

@@ -31,7 +31,7 @@ pub(super) fn ttl(
     bad.take("ttl", Ttl::parse(ttl_ms, limits.ttl_max))
 }
 
-fn whole_ms(duration: prost_types::Duration) -> Result<i64, &'static str> {
+pub(super) fn whole_ms(duration: prost_types::Duration) -> Result<i64, &'static str> {
     let prost_types::Duration { seconds, nanos } = duration;
     if nanos <= -NANOS_PER_SECOND || nanos >= NANOS_PER_SECOND {
         return Err("must have nanos within one second: carry the rest into seconds");
