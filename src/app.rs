@@ -25,7 +25,7 @@ use crate::{
     grpc::{self, ChannelInfo, CutOff, GrpcSettings, convert::ContractLimits},
     http::{self, HttpState, Readiness},
     store::{
-        Clock, DurabilitySettings, LinkSettings, Store, StoreSettings,
+        Address, Clock, DurabilitySettings, LinkSettings, Store, StoreSettings,
         embedded::{self, Embedded, EmbeddedConfig},
         inspect::inspect,
     },
@@ -100,16 +100,16 @@ impl Unfinished {
 /// Starts a gateway in this role; returns once it serves.
 pub async fn start(config: Config, role: Role, metrics: PrometheusHandle) -> Result<App> {
     let setups = channel_setups(&config)?;
-    let embedded = match &config.redis.url {
+    let embedded = match &config.redis.address {
         Some(_) => None,
         None => Some(embedded::start(embedded_config(&config)).await?),
     };
-    let url = match (&embedded, &config.redis.url) {
-        (Some(embedded), _) => embedded.url(),
-        (None, Some(url)) => url.expose().to_owned(),
-        (None, None) => unreachable!("without a url the embedded redis was started"),
+    let address = match (&embedded, &config.redis.address) {
+        (Some(embedded), _) => Address::parse(&embedded.url())?,
+        (None, Some(address)) => address.clone(),
+        (None, None) => unreachable!("without an address the embedded redis was started"),
     };
-    match raise(config, role, metrics, setups, url, embedded.is_some()).await {
+    match raise(config, role, metrics, setups, address, embedded.is_some()).await {
         Ok(app) => Ok(App { embedded, ..app }),
         Err(error) => {
             if let Some(embedded) = embedded {
@@ -125,11 +125,11 @@ async fn raise(
     role: Role,
     metrics: PrometheusHandle,
     setups: Vec<ChannelSetup>,
-    url: String,
+    address: Address,
     is_embedded: bool,
 ) -> Result<App> {
     let (health_part, servers, workers, store_part, pages) = <(Part, Part, Part, Part, Part)>::default();
-    let store = Store::open(store_settings(&config, url), &store_part.tasks, store_part.stop.clone())?;
+    let store = Store::open(store_settings(&config, address), &store_part.tasks, store_part.stop.clone())?;
     if !is_embedded {
         look_at_foreign(&store, &config).await?;
     }
@@ -323,7 +323,9 @@ async fn watch_pulse(
 async fn look_at_foreign(store: &Store, config: &Config) -> Result<()> {
     let shown = config.redis.url.as_ref().map(ToString::to_string).unwrap_or_default();
     let mut connection = store.connection().await.with_context(|| {
-        format!("cannot connect to redis at {shown}: check STOCKGATE_REDIS_URL, and that it runs")
+        let tls = config.redis.address.as_ref().is_some_and(Address::is_tls);
+        let files = if tls { ", and redis.ca_file and redis.client_cert_file," } else { "," };
+        format!("cannot connect to redis at {shown}: check STOCKGATE_REDIS_URL{files} and that it runs")
     })?;
     let inspection = inspect(&mut connection, &config.redis.namespace).await?;
     tracing::info!(version = inspection.version, url = shown, "redis may be used");
@@ -351,10 +353,13 @@ fn embedded_config(config: &Config) -> EmbeddedConfig {
     }
 }
 
-fn store_settings(config: &Config, url: String) -> StoreSettings {
+fn store_settings(config: &Config, address: Address) -> StoreSettings {
     StoreSettings {
         link: LinkSettings {
-            url,
+            address,
+            login: config.redis.login.clone(),
+            sentinel_login: config.redis.sentinel_login.clone(),
+            certificates: config.redis.certificates.clone(),
             connect_timeout: config.redis.connect_timeout,
             response_timeout: config.redis.response_timeout,
         },

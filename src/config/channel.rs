@@ -1,23 +1,16 @@
 //! A `[[channels]]` section, and the channel it describes.
 
-use std::{
-    fs::File,
-    io::{self, Read as _},
-    path::{Path, PathBuf},
-    time::Duration,
-};
+use std::{path::PathBuf, time::Duration};
 
 use secrecy::{ExposeSecret as _, SecretString};
 use serde::Deserialize;
 
 use crate::domain::{Backoff, ChannelId, Patience, PublishPolicy};
 
-use super::{Problem, Propagation, SecretUrl, layers::Origins};
+use super::{Problem, Propagation, SecretUrl, layers::Origins, secret_file};
 
 /// The most channels a gateway serves: each has its tasks, and its label in every metric.
 pub const CHANNELS_MAX: usize = 64;
-/// The most that is read of a secret file, in bytes; a secret is far shorter.
-const SECRET_FILE_BYTES_MAX: u64 = 4096;
 
 /// From the end of a call's time to the end of its lease, at least: claiming takes some too.
 const LEASE_MARGIN: Duration = Duration::from_millis(500);
@@ -201,7 +194,8 @@ fn complete(
         }
         (given, None) => given,
         (None, Some(file)) => {
-            read_secret(&file, path, origins).map_err(|problem| problems.push(problem)).ok()
+            let secret = secret_file::secret(&file, &format!("{path}.secret_file"), origins);
+            secret.map_err(|problem| problems.push(problem)).ok()
         }
     };
     Some(Channel {
@@ -224,7 +218,7 @@ fn complete(
 /// Whether something is wrong with a setting already.
 fn is_noted(path: &str, origins: &Origins, problems: &[Problem]) -> bool {
     let name = origins.name(path);
-    problems.iter().any(|problem| matches!(problem, Problem::Invalid { setting, .. } if *setting == name))
+    problems.iter().any(|problem| problem.is_about(&name))
 }
 
 fn policy(section: &RawChannel, path: &str, origins: &Origins, problems: &mut Vec<Problem>) -> PublishPolicy {
@@ -257,27 +251,4 @@ fn burst(section: &RawChannel, path: &str, origins: &Origins, problems: &mut Vec
     }
     // At most 100,000.
     section.burst.unwrap_or_else(|| section.rate.map_or(1, |rate| rate.ceil() as u32))
-}
-
-fn read_secret(file: &Path, path: &str, origins: &Origins) -> Result<SecretString, Problem> {
-    let setting = format!("{path}.secret_file");
-    let text = read_bounded(file).map_err(|source| Problem::Unreadable {
-        what: origins.name(&setting),
-        path: file.to_owned(),
-        source,
-    })?;
-    match text.trim() {
-        "" => Err(origins.invalid(&setting, "names an empty file: write the secret into it".to_owned())),
-        secret => Ok(SecretString::from(secret)),
-    }
-}
-
-fn read_bounded(file: &Path) -> io::Result<String> {
-    let mut text = String::new();
-    let read = File::open(file)?.take(SECRET_FILE_BYTES_MAX + 1).read_to_string(&mut text)?;
-    if u64::try_from(read).is_ok_and(|read| read <= SECRET_FILE_BYTES_MAX) {
-        return Ok(text);
-    }
-    let reason = format!("more than {SECRET_FILE_BYTES_MAX} bytes: a secret is one short line");
-    Err(io::Error::new(io::ErrorKind::FileTooLarge, reason))
 }

@@ -9,7 +9,9 @@ mod environment;
 mod layers;
 mod nearest;
 mod problem;
+mod redis;
 mod schema;
+mod secret_file;
 mod secret_url;
 mod sections;
 mod shape;
@@ -23,10 +25,9 @@ use serde::Deserialize;
 
 pub use channel::{CHANNELS_MAX, Channel, ChannelKind};
 pub use problem::{ConfigError, Origin, Problem};
+pub use redis::Redis;
 pub use secret_url::SecretUrl;
-pub use sections::{
-    Committer, Durability, Embedded, Fsync, Grpc, Holds, Http, Log, Propagation, Reads, Redis,
-};
+pub use sections::{Committer, Durability, Embedded, Fsync, Grpc, Holds, Http, Log, Propagation, Reads};
 
 /// The built-in defaults, which are also the manual of settings.
 pub const DEFAULTS: &str = include_str!("../../config.default.toml");
@@ -62,7 +63,7 @@ impl Role {
 /// All settings, checked: each within its range, and fitting each other.
 #[derive(Debug, Clone)]
 pub struct Config {
-    /// Where Redis is and how keys are laid out.
+    /// Where Redis is, who we are to it, and how keys are laid out.
     pub redis: Redis,
     /// The Redis we start ourselves when `redis.url` is empty.
     pub embedded: Embedded,
@@ -108,7 +109,7 @@ impl Config {
         };
         let config = Self {
             channels: channel::convert(raw.channels, &raw.propagation, &origins, &mut problems),
-            redis: raw.redis,
+            redis: redis::convert(raw.redis, &origins, &mut problems),
             embedded: raw.embedded,
             grpc: raw.grpc,
             http: raw.http,

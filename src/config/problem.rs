@@ -108,6 +108,13 @@ pub enum Problem {
     },
 }
 
+impl Problem {
+    /// Whether it is a value that the setting of this name cannot have.
+    pub(super) fn is_about(&self, name: &str) -> bool {
+        matches!(self, Self::Invalid { setting, .. } if setting == name)
+    }
+}
+
 fn hint(nearest: Option<&str>) -> String {
     match nearest {
         Some(nearest) => format!("did you mean {nearest}?"),

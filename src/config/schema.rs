@@ -6,19 +6,27 @@ use serde::Deserialize;
 use crate::domain::QUANTITY_MAX;
 
 use super::{
-    Committer, Durability, Embedded, Grpc, Holds, Http, Log, Origin, Problem, Propagation, Reads, Redis,
+    Committer, Durability, Embedded, Grpc, Holds, Http, Log, Origin, Problem, Propagation, Reads,
     channel::{CHANNELS_MAX, RawChannel},
     environment,
     layers::{self, Origins, Table},
     nearest,
+    redis::RawRedis,
     shape::Shape::{
-        self, Address, HttpUrl, Integer, Label, LogFilter, Name, Number, RedisUrl, Secret, Span, Words,
+        self, Address, HttpUrl, Integer, Label, LogFilter, Name, Number, RedisUrl, Secret, Span, Text, Words,
     },
 };
 
 /// The settings outside channels, in the order of the manual.
 pub(super) const SETTINGS: &[(&str, Shape)] = &[
     ("redis.url", RedisUrl),
+    ("redis.user", Text),
+    ("redis.password_file", Text),
+    ("redis.ca_file", Text),
+    ("redis.client_cert_file", Text),
+    ("redis.client_key_file", Text),
+    ("redis.sentinel_user", Text),
+    ("redis.sentinel_password_file", Text),
     ("redis.response_timeout", Span("10ms", "1m")),
     ("redis.connect_timeout", Span("10ms", "1m")),
     ("redis.namespace", Label),
@@ -101,7 +109,7 @@ pub(super) const CHANNEL: &[(&str, Shape)] = &[
 /// The settings as they are deserialized; channels are converted after that.
 #[derive(Deserialize)]
 pub(super) struct Raw {
-    pub(super) redis: Redis,
+    pub(super) redis: RawRedis,
     pub(super) embedded: Embedded,
     pub(super) grpc: Grpc,
     pub(super) http: Http,

@@ -5,6 +5,8 @@ use std::fmt;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Deserializer};
 
+use crate::store::Address;
+
 /// A URL whose user, password, query and fragment are never printed.
 #[derive(Clone)]
 pub struct SecretUrl {
@@ -25,6 +27,10 @@ impl SecretUrl {
 }
 
 fn shown(url: &str) -> String {
+    // A list of hosts is no URL to others.
+    if let Some(sentinels) = Address::parse(url).ok().filter(Address::is_sentinel) {
+        return sentinels.to_string();
+    }
     // The url crate by way of reqwest: it parses any scheme.
     let Ok(mut parsed) = reqwest::Url::parse(url) else {
         return "***".to_owned();
@@ -76,6 +82,8 @@ mod tests {
         check("rediss://shop:hunter2@redis/1", "rediss://***@redis/1");
         check("redis+unix:///run/r.sock?user=a&pass=hunter2", "redis+unix:///run/r.sock?***");
         check("https://shop.example/stock?token=hunter2#x", "https://shop.example/stock?***#***");
+        check("redis+sentinel://shop:hunter2@a,b:1/shop", "redis+sentinel://***@a:26379,b:1/shop/0");
+        check("redis+sentinel://shop:hunter2@a:1,b:1", "***");
         check("hunter2", "***");
     }
 }

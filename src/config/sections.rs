@@ -2,35 +2,12 @@
 
 use std::{net::SocketAddr, path::PathBuf, time::Duration};
 
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
 use crate::{
-    domain::{self, Backoff, BreakerTerms, DurabilityProblem, Partitions, Replicas},
+    domain::{self, Backoff, BreakerTerms, DurabilityProblem, Replicas},
     telemetry::LogFormat,
 };
-
-use super::SecretUrl;
-
-/// Where Redis is and how keys are laid out.
-#[derive(Debug, Clone, Deserialize)]
-pub struct Redis {
-    /// None: the embedded Redis.
-    #[serde(deserialize_with = "url_unless_empty")]
-    pub url: Option<SecretUrl>,
-    /// How long a call may wait for an answer.
-    #[serde(with = "humantime_serde")]
-    pub response_timeout: Duration,
-    /// How long connecting may take.
-    #[serde(with = "humantime_serde")]
-    pub connect_timeout: Duration,
-    /// The first part of every key.
-    pub namespace: String,
-    /// Into how many partitions the SKUs are spread.
-    #[serde(deserialize_with = "partitions")]
-    pub partitions: Partitions,
-    /// Connections kept for what needs one of its own.
-    pub pool_max: usize,
-}
 
 /// The Redis we start ourselves.
 #[derive(Debug, Clone, Deserialize)]
@@ -265,14 +242,4 @@ pub struct Log {
     pub level: String,
     /// How a line is written.
     pub format: LogFormat,
-}
-
-fn url_unless_empty<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<SecretUrl>, D::Error> {
-    let url = String::deserialize(deserializer)?;
-    Ok(if url.is_empty() { None } else { Some(SecretUrl::new(&url)) })
-}
-
-fn partitions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Partitions, D::Error> {
-    let count = u16::deserialize(deserializer)?;
-    Partitions::new(count).ok_or_else(|| de::Error::custom("must be at least 1"))
 }

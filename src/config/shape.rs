@@ -3,9 +3,12 @@
 use std::{net::SocketAddr, time::Duration};
 
 use ::config::{Value, ValueKind};
-use redis::IntoConnectionInfo as _;
 
-use crate::{domain::ChannelId, telemetry};
+use crate::{
+    domain::ChannelId,
+    store::{self, AddressError},
+    telemetry,
+};
 
 use super::{Origin, layers};
 
@@ -14,6 +17,8 @@ use super::{Origin, layers};
 pub(super) enum Shape {
     /// Any text; never printed, since it may be a secret.
     Secret,
+    /// Any text; empty is not set.
+    Text,
     /// Text that is not empty.
     Name,
     /// 1 to 32 letters, digits, `-` or `_`.
@@ -36,7 +41,7 @@ pub(super) enum Shape {
     Span(&'static str, &'static str),
 }
 
-use Shape::{Address, HttpUrl, Integer, Label, LogFilter, Name, Number, RedisUrl, Secret, Span, Words};
+use Shape::{Address, HttpUrl, Integer, Label, LogFilter, Name, Number, RedisUrl, Secret, Span, Text, Words};
 
 impl Shape {
     /// Says what the value must be when it may not be what it is.
@@ -47,7 +52,7 @@ impl Shape {
             _ => None,
         };
         match self {
-            Secret => text.map(drop).ok_or_else(|| "must be text in quotes".to_owned()),
+            Secret | Text => text.map(drop).ok_or_else(|| "must be text in quotes".to_owned()),
             Name if text.is_some_and(|text| !text.is_empty()) => Ok(()),
             Name => Err("must be text in quotes, and not empty".to_owned()),
             Label => match text.map(ChannelId::parse) {
@@ -62,10 +67,12 @@ impl Shape {
                 Err(is("must be an IP address and a port such as \"127.0.0.1:8080\" or \"[::1]:8080\""
                     .to_owned()))
             }
-            RedisUrl if text.is_some_and(is_redis_url) => Ok(()),
-            RedisUrl => Err("is not a redis url: write redis://host:6379/0, rediss://host:6379/0 or \
-                             redis+unix:///path, or leave it empty for the embedded redis"
-                .to_owned()),
+            RedisUrl if text.is_some_and(str::is_empty) => Ok(()),
+            RedisUrl => match text.map(store::Address::parse) {
+                Some(Ok(_)) => Ok(()),
+                Some(Err(wrong)) => Err(wrong.to_string()),
+                None => Err(AddressError::Malformed.to_string()),
+            },
             HttpUrl if text.is_some_and(is_http_url) => Ok(()),
             HttpUrl => Err("must be a url such as \"https://shop.example/stock\"".to_owned()),
             LogFilter => match text.map(telemetry::log_filter) {
@@ -116,10 +123,6 @@ fn number(value: &Value) -> Option<f64> {
         ValueKind::String(text) if is_from_variable(value) => text.parse().ok(),
         _ => integer(value).map(|whole| whole as f64),
     }
-}
-
-fn is_redis_url(url: &str) -> bool {
-    url.is_empty() || url.into_connection_info().is_ok()
 }
 
 fn is_http_url(url: &str) -> bool {

@@ -1,6 +1,7 @@
 //! Tests of the folder beside.
 
 mod channels;
+mod redis;
 
 use std::{collections::BTreeSet, fs, io::Write as _, time::Duration};
 
@@ -329,7 +330,10 @@ fn every_kind_of_redis_url_is_taken_and_no_other() {
     check("redis+unix:///run/redis.sock", true);
     check("redis", false);
     check("http://redis:6379", false);
+    check("redis+sentinel://shop:secret@a:26379,b,c:1/shop/2", true);
+    check("rediss+sentinel://a/shop", true);
     check("redis+sentinel://redis:26379", false);
+    check("redis+cluster://redis:7000", false);
     check("redis://redis:port", false);
 }
 

@@ -1,18 +1,25 @@
 //! The long-lived connection scripts run on. One multiplexed connection is shared by all; a broken one is discarded and
 //! made again by the next caller, so recovery needs no restart. A pool would cost a round trip per checkout.
 
+mod current;
+mod route;
+mod sentinels;
+
 use std::{
-    sync::atomic::{AtomicU64, Ordering},
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::Duration,
 };
 
-use redis::{
-    AsyncConnectionConfig, Client, ConnectionInfo, ErrorKind, IntoConnectionInfo as _, RedisError,
-    ServerErrorKind, aio::MultiplexedConnection, io::tcp::TcpSettings,
-};
+use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio::{sync::Mutex, time::Instant};
 
-use super::StoreError;
+pub(super) use current::Current;
+pub(super) use route::Route;
+
+use super::{Address, Certificates, Login, StoreError};
 
 /// After a failed connect, callers are answered at once for so long; else a queue would wait behind each timeout.
 const COOL_DOWN: Duration = Duration::from_millis(100);
@@ -20,17 +27,38 @@ const COOL_DOWN: Duration = Duration::from_millis(100);
 /// How Redis is reached.
 #[derive(Debug, Clone)]
 pub struct LinkSettings {
-    /// `redis://`, `rediss://` or `redis+unix://`.
-    pub url: String,
-    /// How long a connect may take.
+    /// Where it is.
+    pub address: Address,
+    /// Who we are to it, where the address does not say.
+    pub login: Login,
+    /// Who we are to the sentinels.
+    pub sentinel_login: Login,
+    /// For encrypted connections, to Redis and to the sentinels.
+    pub certificates: Certificates,
+    /// How long a connect may take; also how long the sentinels may take to name the master.
     pub connect_timeout: Duration,
     /// How long an answer may take; afterwards the outcome is unknown.
     pub response_timeout: Duration,
 }
 
+impl LinkSettings {
+    /// A Redis that asks nobody who he is, with the timeouts of `config.default.toml`.
+    pub fn new(address: Address) -> Self {
+        Self {
+            address,
+            login: Login::default(),
+            sentinel_login: Login::default(),
+            certificates: Certificates::default(),
+            connect_timeout: Duration::from_secs(1),
+            response_timeout: Duration::from_secs(2),
+        }
+    }
+}
+
 pub(super) struct Link {
-    client: Client,
-    settings: LinkSettings,
+    route: Arc<Route>,
+    /// How long an answer may take here.
+    response_timeout: Duration,
     state: Mutex<State>,
     generation: AtomicU64,
 }
@@ -43,45 +71,44 @@ enum State {
 /// A connection and which one it is, so that only the broken one is discarded.
 #[derive(Clone)]
 pub(super) struct Connection {
-    pub(super) redis: MultiplexedConnection,
+    pub(super) redis: Current,
     /// Which one: no two of a link have the same, from 1 on.
     pub(super) generation: u64,
 }
 
 impl Link {
-    pub(super) fn new(settings: LinkSettings) -> Result<Self, StoreError> {
-        let info = connection_info(&settings.url).map_err(|source| StoreError::Refused { source })?;
-        let client = Client::open(info).map_err(|source| StoreError::Refused { source })?;
+    pub(super) fn new(route: Arc<Route>, response_timeout: Duration) -> Self {
         let state = Mutex::new(State::Down { retry_at: Instant::now() });
-        Ok(Self { client, settings, state, generation: AtomicU64::new(0) })
+        Self { route, response_timeout, state, generation: AtomicU64::new(0) }
     }
 
-    /// The shared connection; connects when there is none.
+    /// The way it takes, for connections beside it.
+    pub(super) fn route(&self) -> &Arc<Route> {
+        &self.route
+    }
+
+    /// The shared connection; connects when there is none, or when another server is the master now.
     pub(super) async fn connection(&self) -> Result<Connection, StoreError> {
         let mut state = self.state.lock().await;
         match &*state {
-            State::Up(connection) => return Ok(connection.clone()),
+            State::Up(connection) if connection.redis.term() == self.route.term() => {
+                return Ok(connection.clone());
+            }
             State::Down { retry_at } if Instant::now() < *retry_at => {
                 return Err(StoreError::Unavailable { source: None });
             }
-            State::Down { .. } => {}
+            State::Up(_) | State::Down { .. } => {}
         }
-        let config = AsyncConnectionConfig::new()
-            .set_connection_timeout(Some(self.settings.connect_timeout))
-            .set_response_timeout(Some(self.settings.response_timeout));
-        match self.client.get_multiplexed_async_connection_with_config(&config).await {
+        match self.route.connect(self.response_timeout).await {
             Ok(redis) => {
                 let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
                 let connection = Connection { redis, generation };
                 *state = State::Up(connection.clone());
                 Ok(connection)
             }
-            Err(source) => {
+            Err(fault) => {
                 *state = State::Down { retry_at: Instant::now() + COOL_DOWN };
-                Err(match source.kind() {
-                    ErrorKind::Server(ServerErrorKind::BusyLoading) => self.classify(source),
-                    _ => StoreError::Unavailable { source: Some(source) },
-                })
+                Err(fault)
             }
         }
     }
@@ -95,7 +122,12 @@ impl Link {
     pub(super) async fn fault(&self, used: &Connection, error: RedisError) -> StoreError {
         // A connection that gave no answer in time may be dead without anybody having been told.
         let silent = error.is_timeout();
-        if silent || error.is_unrecoverable_error() || is_code(&error, ServerErrorKind::ReadOnly) {
+        let is_demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
+        if is_demoted {
+            // For everybody: who only reads would not notice.
+            self.route.end_term(used.redis.term());
+        }
+        if silent || is_demoted || error.is_unrecoverable_error() {
             self.discard(used).await;
         }
         self.classify(error)
@@ -110,32 +142,30 @@ impl Link {
     }
 
     pub(super) fn classify(&self, error: RedisError) -> StoreError {
-        if error.is_timeout() {
-            return StoreError::NoAnswer { waited_ms: millis(self.settings.response_timeout) };
-        }
-        if error.is_io_error() || error.is_connection_dropped() {
-            return StoreError::Disconnected { source: error };
-        }
-        match error.code().unwrap_or_default() {
-            "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "READONLY" | "BUSY" | "NOREPLICAS"
-            | "MISCONF" => StoreError::NotReady { code: error.code().unwrap_or_default().to_owned() },
-            "OOM" => StoreError::OutOfMemory,
-            "WRONGTYPE" => StoreError::WrongType { detail: error.detail().unwrap_or_default().to_owned() },
-            _ => StoreError::Refused { source: error },
-        }
+        classify(error, self.response_timeout)
     }
 }
 
-fn is_code(error: &RedisError, kind: ServerErrorKind) -> bool {
-    error.kind() == ErrorKind::Server(kind)
+/// What an error of the client means for a caller who waited so long at most.
+fn classify(error: RedisError, waited: Duration) -> StoreError {
+    if error.is_timeout() {
+        return StoreError::NoAnswer { waited_ms: millis(waited) };
+    }
+    if error.is_io_error() || error.is_connection_dropped() {
+        return StoreError::Disconnected { source: error };
+    }
+    match error.code().unwrap_or_default() {
+        // UNBLOCKED: a blocking read of a master that was demoted.
+        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "READONLY" | "BUSY" | "NOREPLICAS"
+        | "MISCONF" | "UNBLOCKED" => {
+            StoreError::NotReady { code: error.code().unwrap_or_default().to_owned() }
+        }
+        "OOM" => StoreError::OutOfMemory,
+        "WRONGTYPE" => StoreError::WrongType { detail: error.detail().unwrap_or_default().to_owned() },
+        _ => StoreError::Refused { source: error },
+    }
 }
 
 fn millis(duration: Duration) -> u64 {
     u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}
-
-/// Where a URL leads, with TCP_NODELAY: small scripts must not wait for more bytes.
-pub(super) fn connection_info(url: &str) -> redis::RedisResult<ConnectionInfo> {
-    let info = url.into_connection_info()?;
-    Ok(info.set_tcp_settings(TcpSettings::default().set_nodelay(true)))
 }

@@ -88,6 +88,6 @@ impl Store {
 
     /// A copy of the shared connection, for the checks at start.
     pub async fn connection(&self) -> Result<MultiplexedConnection, StoreError> {
-        Ok(self.inner.link.connection().await?.redis)
+        Ok(self.inner.link.connection().await?.redis.into_plain())
     }
 }

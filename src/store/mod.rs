@@ -3,7 +3,9 @@
 //! A mutation goes straight down: [`Store::mutate`] packs it (`encode`), the `committer` sends it with its neighbours as one
 //! `lua/transact.lua`, and `decode` reads its answer. Reads and propagation go beside the committer.
 
+mod address;
 mod bell;
+mod blocking;
 mod changes;
 mod committer;
 mod control;
@@ -21,6 +23,7 @@ pub mod inspect;
 mod keys;
 mod levels;
 mod link;
+mod login;
 mod meta;
 mod pending;
 mod poison;
@@ -38,8 +41,7 @@ mod verify;
 
 use std::sync::{Arc, atomic::AtomicI64};
 
-use deadpool_redis::{Manager, Pool, Runtime};
-use redis::{AsyncConnectionConfig, FromRedisValue};
+use redis::FromRedisValue;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -48,11 +50,13 @@ use crate::domain::{
     Refusal, Sku,
 };
 
+use blocking::Blocking;
 use committer::{Backlog, BatchBounds, Committer, Confirming};
 use keys::Keys;
-use link::Link;
+use link::{Link, Route};
 use queue::Queue;
 
+pub use address::{Address, AddressError};
 pub use bell::BellReader;
 pub use changes::{Change, Delivery};
 pub use control::{ChannelControl, ChannelPause, Permit, Report, Reported, Shut};
@@ -66,6 +70,7 @@ pub use history::{EventPage, EventPosition, EventScope};
 pub use holds::Swept;
 pub use levels::{StoredLevel, WalkPosition};
 pub use link::LinkSettings;
+pub use login::{CertificateError, Certificates, Login};
 pub use meta::PrepareError;
 pub use pending::Pending;
 pub use propagation::{Claim, Claimed, EventReader, SettleOutcome, Settled, Settlement, Shown, Told};
@@ -86,7 +91,7 @@ struct Inner {
     settings: StoreSettings,
     keys: Keys,
     link: Arc<Link>,
-    blocking: Pool,
+    blocking: Blocking,
     /// For calls that ask for memory only.
     quick: Queue,
     /// For calls that wait for more.
@@ -101,13 +106,25 @@ impl Store {
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
-        let link = Arc::new(Link::new(settings.link.clone())?);
+        let route = Arc::new(Route::new(settings.link.clone())?);
+        tasks.spawn(Arc::clone(&route).watch(stop.clone()));
+        Ok(Self::open_on(route, settings, tasks, stop))
+    }
+
+    fn open_on(
+        route: Arc<Route>,
+        settings: StoreSettings,
+        tasks: &TaskTracker,
+        stop: CancellationToken,
+    ) -> Self {
+        let blocking = Blocking::new(Arc::clone(&route), settings.pool_max);
+        let response_timeout = settings.link.response_timeout;
+        let link = Arc::new(Link::new(Arc::clone(&route), response_timeout));
         let keys = Keys::new(&settings.namespace);
         let wait_timeout = settings.durability.wait_timeout;
-        let mut patient = settings.link.clone();
         // A batch waits for replicas and then for the disk.
-        patient.response_timeout += wait_timeout * 2;
-        let confirming = Arc::new(Confirming::new(Arc::new(Link::new(patient)?), wait_timeout));
+        let patient = Link::new(route, response_timeout + wait_timeout * 2);
+        let confirming = Arc::new(Confirming::new(Arc::new(patient), wait_timeout));
         let start = |link, confirming, scripts_max| {
             let (calls, queued) = mpsc::channel(settings.queue_max);
             let backlog = Backlog::new(settings.queue_max);
@@ -131,14 +148,14 @@ impl Store {
         let quick = start(Arc::clone(&link), None, settings.scripts_in_flight_max);
         // One at a time: a second one would stand behind the wait of the first, and time out with it.
         let confirmed = start(Arc::clone(&confirming.link), Some(Arc::clone(&confirming)), 1);
-        let blocking = blocking_pool(&settings)?;
-        Ok(Self { inner: Arc::new(Inner { settings, keys, link, blocking, quick, confirmed, confirming }) })
+        Self { inner: Arc::new(Inner { settings, keys, link, blocking, quick, confirmed, confirming }) }
     }
 
     /// The same store, with a committer and a connection of its own: for another thread, whose calls then never wait for
     /// this one. Its committer runs on `tasks`, on the runtime of the caller, until `stop`.
     pub fn sibling(&self, tasks: &TaskTracker, stop: CancellationToken) -> Result<Self, StoreError> {
-        Self::open(self.inner.settings.clone(), tasks, stop)
+        let route = Arc::clone(self.inner.link.route());
+        Ok(Self::open_on(route, self.inner.settings.clone(), tasks, stop))
     }
 
     /// Asks for a mutation. Past `deadline` the outcome is unknown: repeat with the same key.
@@ -230,23 +247,4 @@ impl Store {
 
 fn retention_ms(settings: &StoreSettings) -> i64 {
     i64::try_from(settings.retention.as_millis()).unwrap_or(i64::MAX).max(1)
-}
-
-fn blocking_pool(settings: &StoreSettings) -> Result<Pool, StoreError> {
-    let refused = |source| StoreError::Refused { source };
-    let config = AsyncConnectionConfig::new()
-        .set_connection_timeout(Some(settings.link.connect_timeout))
-        // Each blocking read has its own deadline, longer than its BLOCK.
-        .set_response_timeout(None);
-    let info = link::connection_info(&settings.link.url).map_err(refused)?;
-    let manager = Manager::new_with_config(info, config).map_err(refused)?;
-    let wait = Some(settings.link.connect_timeout);
-    Pool::builder(manager)
-        .max_size(settings.pool_max)
-        .runtime(Runtime::Tokio1)
-        .wait_timeout(wait)
-        .create_timeout(wait)
-        .recycle_timeout(wait)
-        .build()
-        .map_err(|_| StoreError::Unavailable { source: None })
 }

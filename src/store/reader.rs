@@ -3,9 +3,9 @@
 
 use std::time::Duration;
 
-use deadpool_redis::{Connection, PoolError};
+use deadpool_redis::Connection;
 use redis::Value;
-use tokio::time::timeout;
+use tokio::{sync::watch, time::timeout};
 
 use super::{Store, StoreError};
 
@@ -14,16 +14,15 @@ pub(super) struct Reader {
     store: Store,
     /// None after a fault: the connection may still be blocked, or be to a Redis that is gone.
     connection: Option<Connection>,
+    /// Moves on when another server became the master: this one would be waited on for nothing.
+    terms: watch::Receiver<u64>,
 }
 
 impl Store {
     /// Takes a connection for blocking reads; waits at most the connect timeout for a free one.
     pub(super) async fn reader(&self) -> Result<Reader, StoreError> {
-        let connection = self.inner.blocking.get().await.map_err(|error| match error {
-            PoolError::Backend(source) => StoreError::Unavailable { source: Some(source) },
-            _ => StoreError::Unavailable { source: None },
-        })?;
-        Ok(Reader { store: self.clone(), connection: Some(connection) })
+        let (connection, terms) = self.inner.blocking.take().await?;
+        Ok(Reader { store: self.clone(), connection: Some(connection), terms })
     }
 }
 
@@ -32,13 +31,20 @@ impl Reader {
     pub(super) async fn query(&mut self, command: &redis::Cmd, wait_ms: u64) -> Result<Value, StoreError> {
         let patience = Duration::from_millis(wait_ms) + self.store.inner.settings.link.response_timeout;
         let gone = StoreError::Unavailable { source: None };
-        let connection = self.connection.as_mut().ok_or(gone)?;
-        let fault = match timeout(patience, command.query_async(connection)).await {
-            Ok(Ok(value)) => return Ok(value),
-            Ok(Err(error)) => self.store.inner.link.classify(error),
-            Err(_) => {
+        let Some(connection) = self.connection.as_mut() else { return Err(gone) };
+        let answer = tokio::select! {
+            biased;
+            // Its sender lives as long as the store.
+            _ = self.terms.changed() => None,
+            answer = timeout(patience, command.query_async(connection)) => Some(answer),
+        };
+        let fault = match answer {
+            Some(Ok(Ok(value))) => return Ok(value),
+            Some(Ok(Err(error))) => self.store.inner.link.classify(error),
+            Some(Err(_)) => {
                 StoreError::NoAnswer { waited_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) }
             }
+            None => gone,
         };
         // Never back into the pool.
         self.connection.take().map(Connection::take);

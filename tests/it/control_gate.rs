@@ -32,7 +32,7 @@ fn gate(shop: &Shop, terms: ChannelTerms) -> Gate {
 /// A shop on a Redis of its own, so that scripts can be counted.
 async fn counted() -> (Server, Shop) {
     let server = Server::start();
-    let shop = Shop::open_with(Partitions::ONE, |settings| settings.link.url.clone_from(&server.url)).await;
+    let shop = Shop::open_with(Partitions::ONE, |settings| settings.link.address = server.address()).await;
     (server, shop)
 }
 

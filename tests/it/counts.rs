@@ -84,7 +84,7 @@ async fn set_keeps_its_condition() {
 async fn a_full_redis_refuses_to_take_and_lets_give_back() {
     let server = Server::start();
     for partitions in both() {
-        let shop = Shop::open_with(partitions, |settings| settings.link.url.clone_from(&server.url)).await;
+        let shop = Shop::open_with(partitions, |settings| settings.link.address = server.address()).await;
         shop.stock(&[("A", 100)]).await;
         let makers: Vec<_> = (0..3).map(|n| reserve(&format!("r{n}"), &[("A", 10)], 1000 + n)).collect();
         for maker in &makers {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::{FutureExt as _, future::join_all};
 use stockgate::{
     domain::{Achieved, Durability, Mutation},
-    store::{DurabilitySettings, Lack, StoreError},
+    store::{Address, DurabilitySettings, Lack, StoreError},
 };
 
 use crate::{
@@ -19,7 +19,7 @@ use crate::{
 /// Longer than any test waits.
 const LONG: Duration = Duration::from_secs(25);
 /// Over soon, when nothing comes.
-const SHORT: Duration = Duration::from_millis(300);
+const SHORT: Duration = Duration::from_millis(2_500);
 
 fn level(text: &str) -> Durability {
     text.parse().unwrap()
@@ -35,7 +35,7 @@ fn replicas(asked: &str, replicas: u32) -> Achieved {
 
 async fn shop_on(url: String, wait_timeout: Duration) -> Shop {
     let shop = Shop::open_with(both()[1], |settings| {
-        settings.link.url = url;
+        settings.link.address = Address::parse(&url).unwrap();
         settings.link.response_timeout = Duration::from_secs(30);
         settings.durability = DurabilitySettings { level: Durability::Memory, wait_timeout };
     })
@@ -270,7 +270,7 @@ async fn rights_that_are_missing_are_named_and_needed_no_longer_than_that() {
 async fn the_level_of_the_gateway_is_for_who_asks_for_none() {
     let pair = Pair::start().await;
     let shop = Shop::open_with(both()[0], |settings| {
-        settings.link.url = pair.master.url();
+        settings.link.address = Address::parse(&pair.master.url()).unwrap();
         settings.durability = DurabilitySettings { level: level("replicated=1"), wait_timeout: LONG };
     })
     .await;

@@ -96,7 +96,7 @@ async fn every_answer_to_a_change_says_how_durable_it_is() {
 #[tokio::test]
 async fn a_replica_that_dies_is_counted_and_logged_and_sells_on() {
     let pair = Pair::start().await;
-    let (_setup, gateway) = replicated(&pair, "200ms").await;
+    let (_setup, gateway) = replicated(&pair, "2s").await;
     gateway.put(&[("a", 100)]).await;
     let mut stock = gateway.stock();
     pair.replica.kill().await;
@@ -184,7 +184,7 @@ async fn a_gateway_set_to_fsync_starts_only_where_it_can_be_had() {
 #[tokio::test]
 async fn the_command_line_asks_and_shows() {
     let pair = Pair::start().await;
-    let setup = Setup::on(&pair.master).set(r#"durability.wait_timeout = "300ms""#);
+    let setup = Setup::on(&pair.master).set(r#"durability.wait_timeout = "3s""#);
     let gateway = setup.serve().await;
     gateway.put(&[("a", 10)]).await;
     let run = async |line: &str| {

@@ -13,7 +13,7 @@ use nix::{
 };
 use tokio::sync::OnceCell;
 
-use crate::gateway::eventually;
+use crate::{gateway::eventually, sentinel_trio::Trio};
 
 /// Starts Redis and says its process id; starts it again, once it is dead, for every line it is told. When the pipe from
 /// this process closes, Redis and its files go.
@@ -48,6 +48,8 @@ pub(crate) struct Redis {
     orders: Option<ChildStdin>,
     pids: BufReader<ChildStdout>,
     pid: Pid,
+    /// What stands for it when all tests run on Sentinel.
+    trio: Option<&'static Trio>,
 }
 
 impl Redis {
@@ -70,7 +72,7 @@ impl Redis {
         let orders = guard.stdin.take();
         let mut pids = BufReader::new(guard.stdout.take().unwrap());
         let pid = read_pid(&mut pids);
-        let redis = Self { directory, guard, orders, pids, pid };
+        let redis = Self { directory, guard, orders, pids, pid, trio: None };
         redis.answers().await;
         redis
     }
@@ -78,17 +80,32 @@ impl Redis {
     /// The one shared by all tests that do it no harm, each in a namespace of its own.
     pub(crate) async fn shared() -> &'static Self {
         static SHARED: OnceCell<Redis> = OnceCell::const_new();
-        SHARED.get_or_init(|| Self::start_with(&["--appendonly", "no"])).await
+        let start = async || {
+            let mut redis = Self::start_with(&["--appendonly", "no"]).await;
+            redis.trio = Trio::shared();
+            redis
+        };
+        SHARED.get_or_init(start).await
     }
 
     /// Where it is, for gateways.
     pub(crate) fn url(&self) -> String {
+        match self.trio {
+            Some(trio) => trio.url(""),
+            None => self.own_url(),
+        }
+    }
+
+    fn own_url(&self) -> String {
         format!("redis+unix://{}/redis.sock", self.directory.display())
     }
 
     /// A connection of the test's own.
     pub(crate) async fn connection(&self) -> redis::aio::MultiplexedConnection {
-        let client = redis::Client::open(self.url()).unwrap();
+        if let Some(trio) = self.trio {
+            return trio.connection(0).await.unwrap();
+        }
+        let client = redis::Client::open(self.own_url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
@@ -125,7 +142,7 @@ impl Redis {
     }
 
     async fn answers(&self) {
-        let client = redis::Client::open(self.url()).unwrap();
+        let client = redis::Client::open(self.own_url()).unwrap();
         eventually("redis answers", UP_WITHIN, async || {
             let mut connection = client.get_multiplexed_async_connection().await.ok()?;
             redis::cmd("PING").query_async::<()>(&mut connection).await.ok()

@@ -14,7 +14,7 @@ use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
 use stockgate::{
     domain::{Answer, Applied, ClientId, Level, Mutation, Partition, Partitions, PublishPolicy, Refusal},
     store::{
-        Clock, Delivery, DurabilitySettings, EntryId, LinkSettings, Resolved, Store, StoreError,
+        Address, Clock, Delivery, DurabilitySettings, EntryId, LinkSettings, Resolved, Store, StoreError,
         StoreSettings, StoredLevel,
     },
 };
@@ -22,6 +22,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     requests::{channel, key, set, sku},
+    sentinel_trio::Trio,
     server::Server,
 };
 
@@ -41,6 +42,14 @@ pub(crate) struct Shop {
     stop: CancellationToken,
 }
 
+/// The Redis all shops share: one server, or the master of three.
+fn shared_address() -> Address {
+    match Trio::shared() {
+        Some(trio) => Address::parse(&trio.url("")).unwrap(),
+        None => Server::shared().address(),
+    }
+}
+
 /// Both partition counts every test must hold for.
 pub(crate) fn both() -> [Partitions; 2] {
     [Partitions::ONE, Partitions::new(16).unwrap()]
@@ -58,9 +67,9 @@ impl Shop {
         let clock = Arc::new(AtomicI64::new(START_MS));
         let mut settings = StoreSettings {
             link: LinkSettings {
-                url: String::new(),
                 connect_timeout: Duration::from_secs(10),
                 response_timeout: Duration::from_secs(10),
+                ..LinkSettings::new(shared_address())
             },
             namespace: format!("t{}", OPENED.fetch_add(1, Ordering::Relaxed)),
             partitions,
@@ -78,9 +87,6 @@ impl Shop {
             durability: DurabilitySettings::default(),
         };
         change(&mut settings);
-        if settings.link.url.is_empty() {
-            settings.link.url.clone_from(&Server::shared().url);
-        }
         let shop = Self::again(settings, clock);
         shop.store.prepare().await.unwrap();
         shop

@@ -6,6 +6,8 @@ use std::{
     sync::OnceLock,
 };
 
+use stockgate::store::Address;
+
 /// Starts Redis and waits on its own input: when the pipe from this process closes, Redis and its files go.
 /// A blocking read ends at a tick of `hz`: 500, or empty reads would cost 100 ms.
 const GUARD: &str = r#"
@@ -43,6 +45,11 @@ impl Server {
         // Redis would block on a full pipe.
         std::thread::spawn(move || log.for_each(drop));
         Self { url: format!("redis+unix://{}/redis.sock", directory.display()), guard }
+    }
+
+    /// The same, for a store.
+    pub(crate) fn address(&self) -> Address {
+        Address::parse(&self.url).unwrap()
     }
 
     /// The one that all tests of a run share, each in a namespace of its own.

@@ -13,9 +13,13 @@ const NO_SCRIPT_SHA: &str = "0000000000000000000000000000000000000000";
 const KEY: &str = "{key}";
 
 /// Commands and their arguments, none of which changes anything as long as the key does not exist.
-const PROBES: [(&str, &[&str]); 17] = [
+const PROBES: [(&str, &[&str]); 19] = [
     ("SCRIPT LOAD", &["#!lua\nreturn 1"]),
     ("EVALSHA", &[NO_SCRIPT_SHA, "1", KEY]),
+    // A Redis that forgot the scripts, as a new master has, gets their text with the call.
+    ("EVAL", &["#!lua\nreturn 1", "1", KEY]),
+    // A worker that stops cuts its own read short; there is no connection 0.
+    ("CLIENT UNBLOCK", &["0"]),
     ("TIME", &[]),
     ("HMGET", &[KEY, "field"]),
     // A field without its value: an error, but only after the rights were looked at.
@@ -35,8 +39,8 @@ const PROBES: [(&str, &[&str]); 17] = [
 ];
 
 /// What the gateway needs, and no FLUSHALL, no KEYS, no CONFIG SET.
-const RIGHTS: &str =
-    "+@read +@write +@connection -@dangerous +evalsha +script|load +time +info +config|get +acl|whoami";
+pub(super) const RIGHTS: &str = "+@read +@write +@connection -@dangerous +client|unblock +evalsha +eval +script|load +time +info \
+                      +config|get +acl|whoami";
 
 /// Refuses on the first command the user may not run on keys of the namespace.
 pub(super) async fn check(

@@ -74,7 +74,7 @@ impl Drop for Server {
 }
 
 const SAFE: [&str; 4] = ["--appendonly", "yes", "--appendfsync", "always"];
-const ALL_BUT_LOOKING: &str = "~sg:* +@read +@write +evalsha +script|load +time +@connection";
+const ALL_BUT_LOOKING: &str = "~sg:* +@read +@write +evalsha +eval +script|load +time +@connection";
 
 /// A TCP port, where Redis insists on one: replication and cluster do not run over Unix sockets.
 fn free_port() -> String {
@@ -171,6 +171,8 @@ async fn missing_right_is_named_and_the_line_in_the_error_mends_it() {
     let rows = [
         ("~sg:* +@all -evalsha", "EVALSHA"),
         ("~sg:* +@all -script", "SCRIPT LOAD"),
+        ("~sg:* +@all -eval", "EVAL"),
+        ("~sg:* +@all -client|unblock", "CLIENT UNBLOCK"),
         ("~sg:* +@all -@hash", "HMGET"),
         ("~sg:* +@all -@sortedset", "ZADD"),
         ("~sg:* +@all -@stream", "XADD"),
@@ -216,6 +218,12 @@ async fn dead_redis_is_no_answer() {
     };
     let error = inspect(&mut connection, "sg").await.expect_err("is dead");
     assert!(matches!(error, InspectError::NoAnswer { command: "HELLO", .. }), "{error}");
+}
+
+#[test]
+fn the_manual_has_the_line_of_the_error() {
+    let line = format!("ACL SETUSER stockgate on >PASSWORD ~sg:* {}\n", permissions::RIGHTS);
+    assert!(include_str!("../../../docs/redis.md").contains(&line), "{line}");
 }
 
 #[test]
