@@ -20,8 +20,8 @@ SHORT = {"STOCKGATE_REDIS_URL", "STOCKGATE_GRPC_LISTEN", "STOCKGATE_HTTP_LISTEN"
 # What Prometheus makes itself.
 NOT_OURS = {"up"}
 SUFFIXES = {"Counter": {""}, "Gauge": {""}, "Histogram": {"_bucket", "_sum", "_count"}}
-# src/app.rs: SETTLE_GRACE, and the second on top of three drain timeouts.
-SETTLE_GRACE_S, GRPC_EXTRA_S = 5, 1
+# src/app.rs: until health has said no, and to cut off what is late: calls, what is queued, pages.
+NOTICE_PATIENCE_S, CUT_PATIENCE_S, CUTS = 1, 3, 3
 
 complaints: list[str] = []
 
@@ -142,17 +142,18 @@ def check_dashboard(records: set[str], out: pathlib.Path) -> None:
 
 def drain_seconds() -> float:
     """What App::shut_down may take, without an embedded Redis."""
-    grpc, workers = seconds(DEFAULTS["grpc"]["drain_timeout"]), seconds(DEFAULTS["propagation"]["drain_timeout"])
-    return 3 * grpc + GRPC_EXTRA_S + workers + SETTLE_GRACE_S + 2 * grpc
+    grace, limit = seconds(DEFAULTS["grpc"]["drain_grace"]), seconds(DEFAULTS["grpc"]["drain_timeout"])
+    return NOTICE_PATIENCE_S + grace + limit + CUTS * CUT_PATIENCE_S
 
 
 def check_patience() -> None:
     source = read("src/app.rs")
     for line in [
-        f"const SETTLE_GRACE: Duration = Duration::from_secs({SETTLE_GRACE_S});",
-        f"drain_timeout * 3 + Duration::from_secs({GRPC_EXTRA_S})",
-        'self.store.end("store", drain_timeout)',
-        'self.pages.end("http", drain_timeout)',
+        f"const NOTICE_PATIENCE: Duration = Duration::from_secs({NOTICE_PATIENCE_S});",
+        f"const CUT_PATIENCE: Duration = Duration::from_secs({CUT_PATIENCE_S});",
+        "self.servers.end(limit + CUT_PATIENCE)",
+        "self.store.end(limit.max(Instant::now() + CUT_PATIENCE))",
+        "self.pages.end(limit.max(Instant::now() + CUT_PATIENCE))",
     ]:
         complain_unless(line in source, f"src/app.rs no longer has `{line}`: work out anew how long draining takes")
     drain = drain_seconds()

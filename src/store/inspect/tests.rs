@@ -31,7 +31,8 @@ impl Server {
             .expect("redis-server starts");
         let server = Self { process, dir };
         let deadline = Instant::now() + PATIENCE;
-        while !server.dir.path().join("s").exists() {
+        // The file is there before anybody listens on it.
+        while std::os::unix::net::UnixStream::connect(server.dir.path().join("s")).is_err() {
             assert!(Instant::now() < deadline, "no socket: {arguments:?}");
             tokio::time::sleep(Duration::from_millis(10)).await; // why: looks again for a condition, up to a deadline
         }
