@@ -157,8 +157,8 @@ struct Shared {
     copy: Option<LevelCopy>,
 }
 
-/// Serves on `listener` until told to stop, then lets calls finish for at most the drain timeout; says what did not. One thread: on this
-/// runtime, with `store` itself. More: each on a runtime of its own, with a sibling of `store`.
+/// Serves on `listener` until told to stop, then lets calls finish for at most the drain timeout; says what did not.
+/// One thread: on this runtime, with `store` itself. More: each on a runtime of its own, with a sibling of `store`.
 pub async fn serve(
     listener: TcpListener,
     store: Store,

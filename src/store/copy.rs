@@ -161,12 +161,13 @@ impl Store {
     }
 
     async fn keep_while_wanted(&self, copy: &LevelCopy, refresh: Duration) -> Result<(), StoreError> {
+        // Before the places are read: they must be those of the Redis that is followed.
+        let connection = self.inner.link.generation();
         let mut places = Vec::new();
         for partition in self.partitions().all() {
             places.push((partition, self.last_entry(partition).await?));
         }
         copy.begin();
-        let connection = self.inner.link.generation();
         let mut read_at = Instant::now();
         while copy.is_wanted() {
             let sent_at = Instant::now();
