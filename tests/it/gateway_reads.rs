@@ -95,7 +95,8 @@ async fn a_frozen_redis_is_read_from_the_copy_only_by_who_allows_it() {
         let mut request = Request::new(GetStockRequest { sku: "a".to_owned(), max_staleness });
         request.set_timeout(Duration::from_millis(300));
         let refused = gateway.stock().get_stock(request).await.unwrap_err();
-        assert_eq!(refused.code(), Code::DeadlineExceeded, "{refused}");
+        // The client keeps the deadline as well, and calls it by another name when its clock is first.
+        assert!(matches!(refused.code(), Code::DeadlineExceeded | Code::Cancelled), "{refused}");
     }
     redis.thaw();
     let stock = gateway.stock().get_stock(GetStockRequest { sku: "a".to_owned(), max_staleness: None }).await;
