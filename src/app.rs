@@ -3,7 +3,7 @@
 //! Start: embedded Redis (or a look at a foreign one), store, listeners, workers, gRPC, HTTP. Stop: not ready, a grace, calls
 //! and pushes finish, what is queued for Redis is sent, Redis ends.
 
-use std::{net::SocketAddr, sync::Arc, time::Duration};
+use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use futures_util::future::join;
@@ -25,7 +25,7 @@ use crate::{
     grpc::{self, ChannelInfo, CutOff, GrpcSettings, convert::ContractLimits},
     http::{self, HttpState, Readiness},
     store::{
-        Address, Clock, DurabilitySettings, LinkSettings, Store, StoreSettings,
+        Address, AtomicDomain, Clock, DurabilitySettings, LinkSettings, Store, StoreSettings,
         embedded::{self, Embedded, EmbeddedConfig},
         inspect::inspect,
     },
@@ -322,18 +322,25 @@ async fn watch_pulse(
 
 async fn look_at_foreign(store: &Store, config: &Config) -> Result<()> {
     let shown = config.redis.url.as_ref().map(ToString::to_string).unwrap_or_default();
-    let mut connection = store.connection().await.with_context(|| {
+    let connections = store.connections().await.with_context(|| {
         let tls = config.redis.address.as_ref().is_some_and(Address::is_tls);
         let files = if tls { ", and redis.ca_file and redis.client_cert_file," } else { "," };
         format!("cannot connect to redis at {shown}: check STOCKGATE_REDIS_URL{files} and that it runs")
     })?;
-    let inspection = inspect(&mut connection, &config.redis.namespace).await?;
-    tracing::info!(version = inspection.version, url = shown, "redis may be used");
-    for note in inspection.notes {
-        tracing::info!(note, "about this redis");
-    }
-    for warning in inspection.warnings {
-        tracing::warn!(warning, "about this redis");
+    let is_cluster = config.redis.address.as_ref().is_some_and(Address::is_cluster);
+    let (servers, mut said) = (connections.len(), HashSet::new());
+    for mut connection in connections {
+        let inspection = inspect(&mut connection, &config.redis.namespace, is_cluster).await?;
+        // Servers of a cluster are set up alike: each thing is said once.
+        for note in inspection.notes.into_iter().filter(|note| said.insert(note.clone())) {
+            tracing::info!(note, "about this redis");
+        }
+        for warning in inspection.warnings.into_iter().filter(|warning| said.insert(warning.clone())) {
+            tracing::warn!(warning, "about this redis");
+        }
+        if said.insert(inspection.version.clone()) {
+            tracing::info!(version = inspection.version, url = shown, servers, "redis may be used");
+        }
     }
     Ok(())
 }
@@ -354,6 +361,7 @@ fn embedded_config(config: &Config) -> EmbeddedConfig {
 }
 
 fn store_settings(config: &Config, address: Address) -> StoreSettings {
+    let domain = if address.is_cluster() { AtomicDomain::Partition } else { AtomicDomain::Node };
     StoreSettings {
         link: LinkSettings {
             address,
@@ -365,6 +373,8 @@ fn store_settings(config: &Config, address: Address) -> StoreSettings {
         },
         namespace: config.redis.namespace.clone(),
         partitions: config.redis.partitions,
+        domain,
+        cluster_wait: config.redis.cluster_wait,
         retention: config.holds.retention,
         batch_max: config.committer.batch_max,
         lines_max: config.committer.lines_max,

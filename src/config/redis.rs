@@ -3,7 +3,7 @@
 use std::{path::PathBuf, time::Duration};
 
 use secrecy::SecretString;
-use serde::{Deserialize, Deserializer, de};
+use serde::Deserialize;
 
 use crate::{
     domain::Partitions,
@@ -33,7 +33,9 @@ pub struct Redis {
     pub namespace: String,
     /// Into how many partitions the SKUs are spread.
     pub partitions: Partitions,
-    /// Connections kept for what needs one of its own.
+    /// How long a call may wait for a slot of a cluster that nobody serves.
+    pub cluster_wait: Duration,
+    /// Connections kept for what needs one of its own, to each server.
     pub pool_max: usize,
 }
 
@@ -53,14 +55,19 @@ pub(super) struct RawRedis {
     #[serde(with = "humantime_serde")]
     connect_timeout: Duration,
     namespace: String,
-    #[serde(deserialize_with = "partitions")]
-    partitions: Partitions,
+    partitions: u16,
+    #[serde(with = "humantime_serde")]
+    cluster_wait: Duration,
     pool_max: usize,
 }
 
-fn partitions<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Partitions, D::Error> {
-    let count = u16::deserialize(deserializer)?;
-    Partitions::new(count).ok_or_else(|| de::Error::custom("must be at least 1"))
+/// As many as the settings say; 0: as many as suit the address.
+fn partitions(count: u16, address: Option<&Address>) -> Partitions {
+    let fitting = match address {
+        Some(address) if address.is_cluster() => Partitions::OF_CLUSTER,
+        _ => Partitions::ONE,
+    };
+    Partitions::new(count).unwrap_or(fitting)
 }
 
 /// Reads the files the section names, and notes what does not fit together.
@@ -89,11 +96,12 @@ pub(super) fn convert(raw: RawRedis, origins: &Origins, problems: &mut Vec<Probl
             false,
         ),
         certificates: reading.certificates(raw.ca_file, raw.client_cert_file, raw.client_key_file),
+        partitions: partitions(raw.partitions, address.as_ref()),
         address,
         response_timeout: raw.response_timeout,
         connect_timeout: raw.connect_timeout,
         namespace: raw.namespace,
-        partitions: raw.partitions,
+        cluster_wait: raw.cluster_wait,
         pool_max: raw.pool_max,
     }
 }

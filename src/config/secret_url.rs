@@ -28,8 +28,8 @@ impl SecretUrl {
 
 fn shown(url: &str) -> String {
     // A list of hosts is no URL to others.
-    if let Some(sentinels) = Address::parse(url).ok().filter(Address::is_sentinel) {
-        return sentinels.to_string();
+    if let Some(several) = Address::parse(url).ok().filter(|url| url.is_sentinel() || url.is_cluster()) {
+        return several.to_string();
     }
     // The url crate by way of reqwest: it parses any scheme.
     let Ok(mut parsed) = reqwest::Url::parse(url) else {

@@ -248,8 +248,7 @@ fn a_value_that_cannot_be_is_refused_with_what_it_must_be() {
     one("committer", "batch_max = true", "must be a whole number, 1 to 512, is true");
     one("committer", "batch_max = \"8\"", "must be a whole number, 1 to 512, is \"8\"");
     one("committer", "lines_max = 99", "must be 100 to 4000, is 99");
-    one("redis", "partitions = 0", "must be 1 to 4096, is 0");
-    one("redis", "partitions = 4097", "must be 1 to 4096, is 4097");
+    one("redis", "partitions = 4097", "must be 0 to 4096, is 4097");
     one(
         "redis",
         "namespace = \"a b\"",
@@ -333,7 +332,8 @@ fn every_kind_of_redis_url_is_taken_and_no_other() {
     check("redis+sentinel://shop:secret@a:26379,b,c:1/shop/2", true);
     check("rediss+sentinel://a/shop", true);
     check("redis+sentinel://redis:26379", false);
-    check("redis+cluster://redis:7000", false);
+    check("redis+cluster://shop:secret@redis:7000,b", true);
+    check("redis+cluster://redis:7000/3", false);
     check("redis://redis:port", false);
 }
 

@@ -95,6 +95,8 @@ impl fmt::Display for Partition {
 pub struct Partitions(NonZeroU16);
 
 impl Partitions {
+    /// As many as are spread over a cluster unless the settings say otherwise.
+    pub const OF_CLUSTER: Self = Self(NonZeroU16::new(256).expect("not zero"));
     /// One partition: without cluster the fastest, since every call of a batch meets in the same few keys.
     pub const ONE: Self = Self(NonZeroU16::MIN);
 

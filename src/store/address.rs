@@ -6,8 +6,10 @@ use redis::{ConnectionAddr, ConnectionInfo, IntoConnectionInfo as _, RedisConnec
 
 /// Where sentinels listen when the URL does not say.
 const SENTINEL_PORT: u16 = 26379;
-/// The most sentinels a URL may name: each is asked about twice a second.
-const SENTINELS_MAX: usize = 16;
+/// Where servers of a cluster listen when the URL does not say.
+const REDIS_PORT: u16 = 6379;
+/// The most sentinels, or servers of a cluster, a URL may name.
+const HOSTS_MAX: usize = 16;
 
 /// Where Redis is, and what its URL says of user, password and database.
 #[derive(Clone)]
@@ -16,11 +18,12 @@ pub struct Address {
     pub(super) redis: RedisConnectionInfo,
 }
 
-/// One server, or the sentinels that know which of several is the master.
+/// One server, the sentinels that know which of several is the master, or some servers of a cluster.
 #[derive(Clone)]
 pub(super) enum Place {
     Single(ConnectionAddr),
     Sentinels { hosts: Vec<(String, u16)>, master: String, is_tls: bool },
+    Cluster { hosts: Vec<(String, u16)>, is_tls: bool },
 }
 
 /// Why a URL leads to no Redis. The texts follow the name of the setting.
@@ -28,8 +31,9 @@ pub(super) enum Place {
 pub enum AddressError {
     /// It is nothing we know.
     #[error(
-        "is not a redis url: write redis://host:6379/0, rediss://host:6379/0, redis+unix:///path or \
-         redis+sentinel://host:26379,host:26379/NAME/0, or leave it empty for the embedded redis"
+        "is not a redis url: write redis://host:6379/0, rediss://host:6379/0, redis+unix:///path, \
+         redis+sentinel://host:26379,host:26379/NAME/0 or redis+cluster://host:6379,host:6379, or leave it empty for the \
+         embedded redis"
     )]
     Malformed,
     /// Sentinels without the name of a master.
@@ -38,15 +42,14 @@ pub enum AddressError {
          monitor NAME …`"
     )]
     NoMaster,
-    /// More sentinels than are ever asked.
-    #[error("names more than {SENTINELS_MAX} sentinels: three or five are enough to be asked")]
-    TooManySentinels,
-    /// A cluster.
+    /// More hosts than are ever asked.
     #[error(
-        "names a cluster, which this version does not serve: write redis://host:6379/0 or \
-         redis+sentinel://host:26379,host:26379/NAME/0"
+        "names more than {HOSTS_MAX} hosts: three or five are enough to be asked, and a cluster names the others itself"
     )]
-    Cluster,
+    TooManyHosts,
+    /// A cluster has one database.
+    #[error("names another database than 0: a cluster has no other, so leave out what follows the hosts")]
+    ClusterDatabase,
     /// It would trust any certificate.
     #[error("ends in #insecure, which would trust any certificate: leave that out and set redis.ca_file")]
     Insecure,
@@ -56,7 +59,8 @@ impl Address {
     /// Reads a URL.
     pub fn parse(url: &str) -> Result<Self, AddressError> {
         match url.split_once("://") {
-            Some(("redis+cluster" | "rediss+cluster", _)) => Err(AddressError::Cluster),
+            Some(("redis+cluster", rest)) => cluster(rest, false),
+            Some(("rediss+cluster", rest)) => cluster(rest, true),
             Some(("redis+sentinel", rest)) => sentinels(rest, false),
             Some(("rediss+sentinel", rest)) => sentinels(rest, true),
             _ => {
@@ -73,8 +77,13 @@ impl Address {
     pub fn is_tls(&self) -> bool {
         match &self.place {
             Place::Single(address) => matches!(address, ConnectionAddr::TcpTls { .. }),
-            Place::Sentinels { is_tls, .. } => *is_tls,
+            Place::Sentinels { is_tls, .. } | Place::Cluster { is_tls, .. } => *is_tls,
         }
+    }
+
+    /// Whether keys are spread over several masters.
+    pub fn is_cluster(&self) -> bool {
+        matches!(self.place, Place::Cluster { .. })
     }
 
     /// Whether sentinels are asked for the master.
@@ -102,10 +111,9 @@ impl fmt::Display for Address {
             Place::Single(ConnectionAddr::Unix(path)) => write!(f, "redis+unix://{}", path.display()),
             Place::Single(address) => write!(f, "redis{tls}://{login}{address}/{db}"),
             Place::Sentinels { hosts, master, .. } => {
-                let hosts: Vec<String> =
-                    hosts.iter().map(|(host, port)| host_and_port(host, *port)).collect();
-                write!(f, "redis{tls}+sentinel://{login}{}/{master}/{db}", hosts.join(","))
+                write!(f, "redis{tls}+sentinel://{login}{}/{master}/{db}", listed(hosts))
             }
+            Place::Cluster { hosts, .. } => write!(f, "redis{tls}+cluster://{login}{}", listed(hosts)),
         }
     }
 }
@@ -125,34 +133,70 @@ fn connection_info(url: &str) -> Result<ConnectionInfo, AddressError> {
     url.into_connection_info().map_err(|_| AddressError::Malformed)
 }
 
-/// Reads `[user:password@]host:port,host:port/master/db`. Each part is given to the client as a URL with one host.
+fn listed(hosts: &[(String, u16)]) -> String {
+    let hosts: Vec<String> = hosts.iter().map(|(host, port)| host_and_port(host, *port)).collect();
+    hosts.join(",")
+}
+
+/// A URL with several hosts: `[user:password@]host:port,host:port/path?query`.
+struct Several<'a> {
+    /// With its `@`, or empty.
+    login: String,
+    hosts: Vec<(String, u16)>,
+    path: &'a str,
+    query: &'a str,
+}
+
+impl<'a> Several<'a> {
+    fn read(rest: &'a str, port: u16) -> Result<Self, AddressError> {
+        if rest.ends_with("#insecure") {
+            return Err(AddressError::Insecure);
+        }
+        let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, hosts) = match authority.rsplit_once('@') {
+            Some((login, hosts)) => (format!("{login}@"), hosts),
+            None => (String::new(), authority),
+        };
+        let hosts: Vec<_> = hosts.split(',').map(|text| host(text, port)).collect::<Result<_, _>>()?;
+        if hosts.len() > HOSTS_MAX {
+            return Err(AddressError::TooManyHosts);
+        }
+        Ok(Self { login, hosts, path, query })
+    }
+
+    /// What the URL says of user, password and database, read by the client: of a URL with one host.
+    fn redis(&self, db: &str) -> Result<RedisConnectionInfo, AddressError> {
+        let info = connection_info(&format!("redis://{}host/{db}?{}", self.login, self.query))?;
+        Ok(info.redis_settings().clone())
+    }
+}
+
+/// Reads `[user:password@]host:port,host:port/master/db`.
 fn sentinels(rest: &str, is_tls: bool) -> Result<Address, AddressError> {
-    if rest.ends_with("#insecure") {
-        return Err(AddressError::Insecure);
-    }
-    let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
-    let (login, hosts) = match authority.rsplit_once('@') {
-        Some((login, hosts)) => (format!("{login}@"), hosts),
-        None => (String::new(), authority),
-    };
-    let (path, query) = path.split_once('?').unwrap_or((path, ""));
-    let (master, db) = path.split_once('/').unwrap_or((path, ""));
-    let hosts: Vec<(String, u16)> = hosts.split(',').map(host).collect::<Result<_, _>>()?;
-    if hosts.len() > SENTINELS_MAX {
-        return Err(AddressError::TooManySentinels);
-    }
+    let several = Several::read(rest, SENTINEL_PORT)?;
+    let (master, db) = several.path.split_once('/').unwrap_or((several.path, ""));
     if master.is_empty() || !master.bytes().all(|byte| byte.is_ascii_graphic()) {
         return Err(AddressError::NoMaster);
     }
-    let info = connection_info(&format!("redis://{login}master/{db}?{query}"))?;
-    let place = Place::Sentinels { hosts, master: master.to_owned(), is_tls };
-    Ok(Address { place, redis: info.redis_settings().clone() })
+    let redis = several.redis(db)?;
+    Ok(Address { place: Place::Sentinels { hosts: several.hosts, master: master.to_owned(), is_tls }, redis })
 }
 
-fn host(text: &str) -> Result<(String, u16), AddressError> {
+/// Reads `[user:password@]host:port,host:port`.
+fn cluster(rest: &str, is_tls: bool) -> Result<Address, AddressError> {
+    let several = Several::read(rest, REDIS_PORT)?;
+    if !matches!(several.path, "" | "0") {
+        return Err(AddressError::ClusterDatabase);
+    }
+    let redis = several.redis("0")?;
+    Ok(Address { place: Place::Cluster { hosts: several.hosts, is_tls }, redis })
+}
+
+fn host(text: &str, port: u16) -> Result<(String, u16), AddressError> {
     let has_port =
         text.rsplit_once(':').is_some_and(|(_, port)| port.bytes().all(|byte| byte.is_ascii_digit()));
-    let whole = if has_port { text.to_owned() } else { format!("{text}:{SENTINEL_PORT}") };
+    let whole = if has_port { text.to_owned() } else { format!("{text}:{port}") };
     match connection_info(&format!("redis://{whole}"))?.addr() {
         ConnectionAddr::Tcp(host, port) if !host.is_empty() => Ok((host.clone(), *port)),
         _ => Err(AddressError::Malformed),
@@ -175,6 +219,8 @@ mod tests {
         check("redis+unix:///run/r.sock?user=a&pass=hunter2", "redis+unix:///run/r.sock");
         check("redis+sentinel://a,b:1,[::1]/shop", "redis+sentinel://a:26379,b:1,[::1]:26379/shop/0");
         check("rediss+sentinel://:hunter2@a:26379/shop/2", "rediss+sentinel://***@a:26379/shop/2");
+        check("redis+cluster://a,[::1]:7001/0", "redis+cluster://a:6379,[::1]:7001");
+        check("rediss+cluster://shop:hunter2@a:7000,b:7001", "rediss+cluster://***@a:7000,b:7001");
     }
 
     #[test]
@@ -188,7 +234,7 @@ mod tests {
 
     #[test]
     fn what_leads_nowhere_is_refused_for_its_own_reason() {
-        let many = format!("redis+sentinel://{}/shop", ["a"; SENTINELS_MAX + 1].join(","));
+        let many = format!("redis+sentinel://{}/shop", ["a"; HOSTS_MAX + 1].join(","));
         for (url, expected) in [
             ("redis", AddressError::Malformed),
             ("http://redis:6379", AddressError::Malformed),
@@ -199,8 +245,9 @@ mod tests {
             ("redis+sentinel://a:26379,b", AddressError::NoMaster),
             ("redis+sentinel://a:26379/", AddressError::NoMaster),
             ("redis+sentinel://a//0", AddressError::NoMaster),
-            (&many, AddressError::TooManySentinels),
-            ("redis+cluster://a:7000,b:7001", AddressError::Cluster),
+            (&many, AddressError::TooManyHosts),
+            ("redis+cluster://a:7000,b:7001/3", AddressError::ClusterDatabase),
+            ("redis+cluster://a:7000,/0", AddressError::Malformed),
             ("rediss://redis/#insecure", AddressError::Insecure),
             ("rediss+sentinel://a/shop/0#insecure", AddressError::Insecure),
         ] {

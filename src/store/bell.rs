@@ -27,9 +27,10 @@ impl Store {
         }
         let names: Vec<&str> = channels.iter().map(ChannelId::as_str).collect();
         let mut command = redis::cmd("XADD");
-        command.arg(self.inner.keys.bell()).arg("MAXLEN").arg("~").arg(RINGS_KEPT);
+        let key = self.inner.keys.bell();
+        command.arg(&key).arg("MAXLEN").arg("~").arg(RINGS_KEPT);
         command.arg("*").arg("c").arg(names.join(" "));
-        let _: String = self.query(&command).await?;
+        let _: String = self.query_at(&key, &command).await?;
         Ok(())
     }
 
@@ -38,9 +39,9 @@ impl Store {
         let key = self.inner.keys.bell();
         let mut command = redis::cmd("XREVRANGE");
         command.arg(&key).arg("+").arg("-").arg("COUNT").arg(1);
-        let newest: Vec<(String, Value)> = self.query(&command).await?;
+        let newest: Vec<(String, Value)> = self.query_at(&key, &command).await?;
         let after = newest.first().and_then(|(id, _)| EntryId::parse(id)).unwrap_or_default();
-        Ok(BellReader { reader: self.reader().await?, key, after })
+        Ok(BellReader { reader: self.reader_at(&key).await?, key, after })
     }
 }
 

@@ -1,15 +1,55 @@
-//! The pool of connections for blocking reads, to the server that is the master now.
+//! The pools of connections for blocking reads, one to each server that is a master now.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime};
 use redis::{AsyncConnectionConfig, ConnectionAddr};
 use tokio::sync::watch;
 
-use super::{StoreError, link::Route};
+use super::{
+    StoreError,
+    link::{NodeAddress, Route, slot_of},
+    nodes::Layout,
+};
+
+/// A pool to the server of a key.
+pub(super) struct Pools {
+    layout: Layout,
+    size_max: usize,
+    /// On a cluster by address; without one, under no address.
+    pools: Mutex<HashMap<NodeAddress, Arc<Blocking>>>,
+}
+
+impl Pools {
+    /// At most so many connections to each server.
+    pub(super) fn new(layout: Layout, size_max: usize) -> Self {
+        Self { layout, size_max, pools: Mutex::default() }
+    }
+
+    /// Takes a connection to the server that has a key, and what tells when it is of no more use; waits at most the connect
+    /// timeout for a free one.
+    pub(super) async fn take(&self, key: &str) -> Result<(Connection, watch::Receiver<u64>), StoreError> {
+        let (node, route) = match &self.layout {
+            Layout::One(route) => (NodeAddress::default(), Arc::clone(route)),
+            Layout::Cluster(cluster) => {
+                let node = cluster.owner(slot_of(key)).await?;
+                let route = cluster.route(&node);
+                (node, route)
+            }
+        };
+        let pool = {
+            let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
+            Arc::clone(pools.entry(node).or_insert_with(|| Arc::new(Blocking::new(route, self.size_max))))
+        };
+        pool.take().await
+    }
+}
 
 /// A pool that follows the master: one of an old master is dropped, with what was idle in it.
-pub(super) struct Blocking {
+struct Blocking {
     route: Arc<Route>,
     size_max: usize,
     pool: Mutex<Option<(ConnectionAddr, Pool)>>,
@@ -17,12 +57,11 @@ pub(super) struct Blocking {
 
 impl Blocking {
     /// At most so many connections to one master.
-    pub(super) fn new(route: Arc<Route>, size_max: usize) -> Self {
+    fn new(route: Arc<Route>, size_max: usize) -> Self {
         Self { route, size_max, pool: Mutex::new(None) }
     }
 
-    /// Takes a connection, and what tells when it is of no more use; waits at most the connect timeout for a free one.
-    pub(super) async fn take(&self) -> Result<(Connection, watch::Receiver<u64>), StoreError> {
+    async fn take(&self) -> Result<(Connection, watch::Receiver<u64>), StoreError> {
         let gone = || StoreError::Unavailable { source: None };
         let master = self.route.find().await?;
         let info = master.client.get_connection_info();

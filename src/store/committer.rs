@@ -1,34 +1,42 @@
 //! Group commit: what concurrent calls want while a script is on its way goes together in the next one. No timer, no added
 //! wait: an idle committer sends a lone call at once.
 //!
-//! One task owns a queue of one atomic domain (without cluster: all partitions). There are two: calls that must be more durable
-//! than memory have one of their own, with a connection of its own (`confirm`). Another script follows the first on the
+//! One task owns a queue, and sends one batch per atomic domain (`domains`). There are two queues: calls that must be more durable
+//! than memory have one of their own, with connections of their own (`confirm`). Another script follows the first on the
 //! same connection when enough calls wait for it, so that Redis does not idle while the answers of the first are handed out.
+//!
+//! On a cluster a slot may be moving, or served by nobody for now: its calls are put off for a moment, and go again in order.
 
 mod ability;
 mod backlog;
 mod batch;
 mod confirm;
+mod domains;
 
 use std::{
-    collections::VecDeque,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    task::{Context, Poll},
     time::Instant,
 };
 
-use futures_util::{StreamExt as _, stream::FuturesUnordered};
+use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
 
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use redis::Value;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Sleep, sleep},
+};
 use tokio_util::sync::CancellationToken;
 
 pub(super) use backlog::{Backlog, Lane, Place};
 pub(super) use batch::BatchBounds;
 pub(super) use confirm::{Confirmed, Confirming};
+use domains::{Back, Domains, Event, Outgoing};
 
 use crate::domain::{Achieved, Durability, Partition, Partitions};
 use crate::telemetry;
@@ -38,9 +46,10 @@ use super::{
     decode::{Verdict, verdict},
     encode::Operation,
     keys::Keys,
-    link::{Connection, Link},
+    link::Connection,
+    nodes::{Course, Nodes},
     scripts::{self, Script, TRANSACT_GIVING_SCRIPT, TRANSACT_SCRIPT},
-    settings::Clock,
+    settings::{AtomicDomain, Clock},
 };
 
 /// How often one call is sent again because overdue holds may still free stock: 256 holds are ended each time.
@@ -56,6 +65,8 @@ pub(super) struct Call {
     /// None once it has left the queue.
     pub(super) place: Option<Place>,
     pub(super) rounds: u32,
+    /// Until when it may be put off; None while it never was.
+    pub(super) patient_until: Option<Instant>,
 }
 
 /// What a call is answered.
@@ -75,15 +86,17 @@ struct Answered {
 
 /// The task that sends batches.
 pub(super) struct Committer {
-    pub(super) link: Arc<Link>,
+    /// Connections; those that confirm carry one batch each.
+    pub(super) ways: Vec<Arc<Nodes>>,
     /// None: its calls ask for memory only.
     pub(super) confirming: Option<Arc<Confirming>>,
     pub(super) keys: Keys,
     pub(super) partitions: Partitions,
+    pub(super) domain: AtomicDomain,
     pub(super) retention_ms: i64,
     pub(super) clock: Clock,
     pub(super) bounds: BatchBounds,
-    /// Scripts on their way at most.
+    /// Scripts of one atomic domain on their way at most.
     pub(super) scripts_max: usize,
     /// Another script follows one that is on its way only when so many calls wait: small ones cost Redis more per call.
     pub(super) overlap_calls_min: usize,
@@ -115,7 +128,7 @@ impl Meters {
 impl Committer {
     /// Serves until told to stop; then answers what is still queued, and ends.
     pub(super) async fn run(self, mut queue: mpsc::Receiver<Call>, stop: CancellationToken) {
-        let mut waiting: VecDeque<Call> = VecDeque::new();
+        let mut domains = Domains::new(&self);
         let mut in_flight = FuturesUnordered::new();
         let mut is_open = true;
         let mut shown = 0.0;
@@ -125,25 +138,26 @@ impl Committer {
                 queue.close();
             }
             while let Ok(call) = queue.try_recv() {
-                waiting.push_back(call);
+                domains.push(call);
             }
-            while self.may_send(in_flight.len(), waiting.len()) {
-                let batch = batch::take(&mut waiting, self.bounds);
-                if !batch.is_empty() {
-                    in_flight.push(self.send(batch));
-                }
+            while let Some(outgoing) = domains.next() {
+                in_flight.push(Doing::Sending(Box::pin(self.send(outgoing))));
             }
             // By the difference: each serving thread has a committer, and they share the gauge.
             let waits = gauge_value(self.backlog.len());
             self.meters.queue_calls.increment(waits - shown);
             shown = waits;
-            if !is_open && waiting.is_empty() && in_flight.is_empty() {
+            if !is_open && in_flight.is_empty() {
                 return;
             }
             tokio::select! {
-                Some(again) = in_flight.next() => waiting.extend(again),
+                Some(event) = in_flight.next() => {
+                    if let Some((domain, pause)) = domains.on(event) {
+                        in_flight.push(Doing::Resting(Box::pin(sleep(pause)), domain)); // why: see Domains::on
+                    }
+                }
                 next = queue.recv(), if is_open => match next {
-                    Some(call) => waiting.push_back(call),
+                    Some(call) => domains.push(call),
                     None => is_open = false,
                 },
                 () = stop.cancelled(), if !queue.is_closed() => {}
@@ -151,67 +165,88 @@ impl Committer {
         }
     }
 
-    fn may_send(&self, in_flight: usize, waiting: usize) -> bool {
-        match in_flight {
-            0 => waiting > 0,
-            _ => in_flight < self.scripts_max && waiting >= self.overlap_calls_min,
-        }
-    }
-
-    /// Sends one batch and answers its calls; returns those that must go again.
-    async fn send(&self, batch: Vec<Call>) -> Vec<Call> {
-        let connection = match self.link.connection().await {
+    /// Sends one batch and answers its calls; gives back those that must go again.
+    async fn send(&self, outgoing: Outgoing) -> Back {
+        let Outgoing { domain, way, batch } = outgoing;
+        let back = |calls| Back { domain, way, again: calls, put_off: Vec::new() };
+        let nodes = &self.ways[way];
+        let connection = match nodes.connection(&self.place(&batch)).await {
             Ok(connection) => connection,
-            Err(fault) => return refuse_all(batch, &fault),
+            Err(fault) => return self.cannot(back, batch, nodes.unsent(fault)),
         };
         let batch = match &self.confirming {
             None => batch,
             Some(confirming) => confirming.refuse_unconfirmable(&connection, batch).await,
         };
         if batch.is_empty() {
-            return batch;
+            return back(batch);
         }
-        match self.execute(&connection, &batch, &TRANSACT_SCRIPT).await {
-            Ok(answered) => self.answer(batch, &answered),
-            Err(StoreError::OutOfMemory) => self.send_giving(&connection, batch).await,
-            Err(fault) => refuse_all(batch, &fault),
+        match self.execute(nodes, &connection, &batch, &TRANSACT_SCRIPT).await {
+            Ok(answered) => back(self.answer(batch, &answered)),
+            Err(Course::Over(StoreError::OutOfMemory)) => {
+                // Over maxmemory, calls that give stock back still go; the others are told.
+                let (giving, taking): (Vec<_>, Vec<_>) =
+                    batch.into_iter().partition(|call| call.operation.gives_back);
+                refuse_all(taking, &StoreError::OutOfMemory);
+                if giving.is_empty() {
+                    return back(giving);
+                }
+                match self.execute(nodes, &connection, &giving, &TRANSACT_GIVING_SCRIPT).await {
+                    Ok(answered) => back(self.answer(giving, &answered)),
+                    Err(course) => self.cannot(back, giving, course),
+                }
+            }
+            Err(course) => self.cannot(back, batch, course),
         }
     }
 
-    /// Over maxmemory, calls that give stock back still go; the others are told.
-    async fn send_giving(&self, connection: &Connection, batch: Vec<Call>) -> Vec<Call> {
-        let (giving, taking): (Vec<_>, Vec<_>) =
-            batch.into_iter().partition(|call| call.operation.gives_back);
-        refuse_all(taking, &StoreError::OutOfMemory);
-        if giving.is_empty() {
-            return Vec::new();
+    /// What becomes of a batch that was not carried out: its calls are put off as long as they may be, else told.
+    fn cannot(&self, back: impl Fn(Vec<Call>) -> Back, batch: Vec<Call>, course: Course) -> Back {
+        let fault = match course {
+            Course::Over(fault) => return back(refuse_all(batch, &fault)),
+            Course::Again(fault) => fault,
+        };
+        let now = Instant::now();
+        let mut put_off = Vec::with_capacity(batch.len());
+        for mut call in batch {
+            let until = *call.patient_until.get_or_insert_with(|| now + self.ways[0].patience_max());
+            if now < until {
+                put_off.push(call);
+            } else {
+                let _ = call.reply.send(Err(fault.clone()));
+            }
         }
-        match self.execute(connection, &giving, &TRANSACT_GIVING_SCRIPT).await {
-            Ok(answered) => self.answer(giving, &answered),
-            Err(fault) => refuse_all(giving, &fault),
-        }
+        Back { put_off, ..back(Vec::new()) }
+    }
+
+    /// A key of the server a batch goes to.
+    fn place(&self, batch: &[Call]) -> String {
+        let home = batch.first().and_then(|call| call.operation.partitions.first());
+        self.keys.stock(home.copied().unwrap_or(Partition(0)))
     }
 
     /// Runs the script over a batch; follows it into another window when the one of the keys is over.
     async fn execute(
         &self,
+        nodes: &Nodes,
         connection: &Connection,
         batch: &[Call],
         script: &Script,
-    ) -> Result<Answered, StoreError> {
+    ) -> Result<Answered, Course> {
+        let corrupt = |value: &Value| Course::Over(corrupt(value));
         for _ in 0..ROTATIONS_MAX {
             let partitions = self.partitions(batch);
             let command = self.command(batch, &partitions, script);
-            let reply = self.call(connection, script, &command).await?;
+            let reply = self.call(nodes, connection, script, &command).await?;
             let Value::Array(mut items) = reply else {
                 return Err(corrupt(&reply));
             };
-            let word = items.first().cloned().map(text_of).transpose()?;
+            let word = items.first().cloned().map(text_of).transpose().map_err(Course::Over)?;
             match (word.as_deref(), items.len()) {
                 (Some("done"), 3) => {
                     self.meters.batches.increment(1);
                     self.meters.batch_calls.record(gauge_value(batch.len()));
-                    let lines = bytes_of(items.swap_remove(2))?;
+                    let lines = bytes_of(items.swap_remove(2)).map_err(Course::Over)?;
                     if lines_of(&lines).count() != batch.len() {
                         return Err(corrupt(&Value::BulkString(lines)));
                     }
@@ -219,46 +254,51 @@ impl Committer {
                         None => Confirmed::default(),
                         Some(confirming) => {
                             let nudge = self.keys.nudge(partitions[0]);
-                            confirming.confirm(connection, &nudge, batch).await?
+                            confirming.confirm(connection, &nudge, batch).await.map_err(Course::Over)?
                         }
                     };
                     return Ok(Answered { lines, confirmed });
                 }
                 (Some("rotate"), 2) => {
-                    let window = text_of(items.swap_remove(1))?;
+                    let window = text_of(items.swap_remove(1)).map_err(Course::Over)?;
                     let window = window.parse().map_err(|_| corrupt(&Value::SimpleString(window)))?;
                     self.window.store(window, Ordering::Relaxed);
                 }
                 _ => return Err(corrupt(&Value::Array(items))),
             }
         }
-        Err(StoreError::NotReady { code: "window of the Redis clock keeps changing".to_owned() })
+        Err(Course::Over(StoreError::NotReady {
+            code: "window of the Redis clock keeps changing".to_owned(),
+        }))
     }
 
     async fn call(
         &self,
+        nodes: &Nodes,
         connection: &Connection,
         script: &Script,
         command: &redis::Cmd,
-    ) -> Result<Value, StoreError> {
+    ) -> Result<Value, Course> {
         let mut redis = connection.redis.clone();
         let started = Instant::now();
         let reply = match script.run(&mut redis, command).await {
             Ok(reply) => reply,
-            Err(error) => return Err(self.link.fault(connection, error).await),
+            Err(error) => return Err(nodes.sent(connection, error).await),
         };
         self.meters.script.record(started.elapsed());
         Ok(reply)
     }
 
-    /// Whether the batch may touch every partition.
+    /// Whether the batch may touch every partition of its atomic domain.
     fn is_wide(&self, batch: &[Call]) -> bool {
-        self.partitions.count() == 1 || batch.iter().any(|call| call.operation.wide)
+        self.domain == AtomicDomain::Partition
+            || self.partitions.count() == 1
+            || batch.iter().any(|call| call.operation.wide)
     }
 
     /// Those the batch may touch, in order; never none.
     fn partitions(&self, batch: &[Call]) -> Vec<Partition> {
-        if self.is_wide(batch) {
+        if self.domain == AtomicDomain::Node && self.is_wide(batch) {
             return self.partitions.all().collect();
         }
         let mut named: Vec<_> =
@@ -319,6 +359,23 @@ impl Committer {
             }
         }
         again
+    }
+}
+
+/// What the task of a committer waits for, beside calls.
+enum Doing<'a> {
+    Sending(BoxFuture<'a, Back>),
+    Resting(Pin<Box<Sleep>>, usize),
+}
+
+impl Future for Doing<'_> {
+    type Output = Event;
+
+    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Event> {
+        match self.get_mut() {
+            Self::Sending(sending) => sending.as_mut().poll(cx).map(Event::Back),
+            Self::Resting(resting, domain) => resting.as_mut().poll(cx).map(|()| Event::Rested(*domain)),
+        }
     }
 }
 

@@ -162,7 +162,7 @@ impl Store {
 
     async fn keep_while_wanted(&self, copy: &LevelCopy, refresh: Duration) -> Result<(), StoreError> {
         // Before the places are read: they must be those of the Redis that is followed.
-        let connection = self.inner.link.generation();
+        let connection = self.topology_generation();
         let mut places = Vec::new();
         for partition in self.partitions().all() {
             places.push((partition, self.last_entry(partition).await?));
@@ -182,7 +182,7 @@ impl Store {
                 }
             }
             // Another connection may lead to a Redis that took over and knows less.
-            if self.inner.link.generation() != connection || sent_at - read_at > STALL_MAX {
+            if self.topology_generation() != connection || sent_at - read_at > STALL_MAX {
                 return Ok(());
             }
             read_at = sent_at;
@@ -197,7 +197,7 @@ impl Store {
     async fn entries_after(&self, key: &str, place: EntryId) -> Result<Vec<changes::Delivery>, StoreError> {
         let mut command = redis::cmd("XREAD");
         command.arg("COUNT").arg(READ_ENTRIES).arg("STREAMS").arg(key).arg(place.to_string());
-        let streams = changes::streams(self.query(&command).await?)?;
+        let streams = changes::streams(self.query_at(key, &command).await?)?;
         Ok(streams.into_iter().flat_map(|(_, entries)| entries).collect())
     }
 }

@@ -98,11 +98,15 @@ struct Found {
 impl Store {
     /// Dead letters of one channel per partition, in order.
     pub async fn dead_counts(&self, channel: &ChannelId) -> Result<Vec<u64>, StoreError> {
-        let mut pipeline = redis::pipe();
-        for partition in self.partitions().all() {
-            pipeline.zcard(self.inner.keys.channel(partition, channel).dead);
-        }
-        self.query_pipeline(&pipeline).await
+        let count = |partition| {
+            let key = self.inner.keys.channel(partition, channel).dead;
+            let mut command = redis::cmd("ZCARD");
+            command.arg(&key);
+            (key, command)
+        };
+        let asks: Vec<_> = self.partitions().all().map(count).collect();
+        let counts = self.query_each(&asks).await;
+        counts.into_iter().map(|count| self.inner.nodes.read(count?)).collect()
     }
 
     /// Reads at most `count` letters of a scope, after `from`: by channel as configured, by partition, the oldest first.

@@ -157,8 +157,8 @@ impl Store {
         let key = self.inner.keys.events(partition);
         let mut command = redis::cmd(if backwards { "XREVRANGE" } else { "XRANGE" });
         let (first, last) = if backwards { (to, from) } else { (from, to) };
-        command.arg(key).arg(first.to_string()).arg(last.to_string()).arg("COUNT").arg(count);
-        entries(partition, self.query(&command).await?)
+        command.arg(&key).arg(first.to_string()).arg(last.to_string()).arg("COUNT").arg(count);
+        entries(partition, self.query_at(&key, &command).await?)
     }
 
     /// The place of the newest entry of a partition; the beginning when there is none.

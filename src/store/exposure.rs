@@ -36,13 +36,20 @@ impl Lateness {
 impl Store {
     /// Whether any configured channel has something it has not confirmed, or a dead letter. One command per partition.
     pub async fn any_unconfirmed(&self) -> Result<bool, StoreError> {
-        for partition in self.partitions().all().filter(|_| !self.channels().is_empty()) {
+        let exists = |partition| {
             let mut exists = redis::cmd("EXISTS");
             for channel in self.channels() {
                 let of = self.inner.keys.channel(partition, channel);
                 exists.arg(of.dirty).arg(of.dead);
             }
-            if self.query::<u64>(&exists).await? > 0 {
+            (self.inner.keys.events(partition), exists)
+        };
+        if self.channels().is_empty() {
+            return Ok(false);
+        }
+        let asks: Vec<_> = self.partitions().all().map(exists).collect();
+        for found in self.query_each(&asks).await {
+            if self.inner.nodes.read::<u64>(found?)? > 0 {
                 return Ok(true);
             }
         }
@@ -79,7 +86,7 @@ impl Store {
     }
 
     async fn page(&self, key: &str, rank: isize) -> Result<Vec<String>, StoreError> {
-        self.query(redis::cmd("ZRANGE").arg(key).arg(rank).arg(rank + PAGE - 1)).await
+        self.query_at(key, redis::cmd("ZRANGE").arg(key).arg(rank).arg(rank + PAGE - 1)).await
     }
 
     /// A dead letter that is tried once more is met among those on their way.
@@ -92,7 +99,7 @@ impl Store {
         for sku in &skus {
             read.arg(sku.as_str());
         }
-        let scores: Vec<Option<f64>> = self.query(&read).await?;
+        let scores: Vec<Option<f64>> = self.query_at(dirty, &read).await?;
         let mut scores = scores.into_iter();
         skus.retain(|_| scores.next().flatten().is_none());
         Ok(skus)
@@ -112,7 +119,7 @@ impl Store {
         for sku in skus {
             read.arg(sku.as_str());
         }
-        let shown: Vec<Option<String>> = self.query(&read).await?;
+        let shown: Vec<Option<String>> = self.query_at(sync, &read).await?;
         let levels = self.levels(skus).await?;
         let mut units = 0;
         for (shown, level) in shown.iter().zip(levels) {
@@ -126,16 +133,15 @@ impl Store {
     /// Notes that a channel is late; true for the one worker that notes it first.
     pub async fn begin_lateness(&self, channel: &ChannelId, lateness: Lateness) -> Result<bool, StoreError> {
         let now_ms = self.now_ms().await?;
-        let mut note = redis::cmd("HSETNX");
-        note.arg(self.inner.keys.control(channel)).arg(lateness.field()).arg(now_ms);
-        self.query(&note).await
+        let key = self.inner.keys.control(channel);
+        self.query_at(&key, redis::cmd("HSETNX").arg(&key).arg(lateness.field()).arg(now_ms)).await
     }
 
     /// Notes that a channel is late no more; true for the one worker that notes it first.
     pub async fn end_lateness(&self, channel: &ChannelId, lateness: Lateness) -> Result<bool, StoreError> {
-        let mut forget = redis::cmd("HDEL");
-        forget.arg(self.inner.keys.control(channel)).arg(lateness.field());
-        Ok(self.query::<i64>(&forget).await? > 0)
+        let key = self.inner.keys.control(channel);
+        let gone: i64 = self.query_at(&key, redis::cmd("HDEL").arg(&key).arg(lateness.field())).await?;
+        Ok(gone > 0)
     }
 }
 

@@ -23,7 +23,7 @@ impl Store {
         if !id.fits(self.partitions()) {
             return Ok(Err(Refusal::UnknownHold));
         }
-        let now_ms = self.now_ms().await?;
+        let now_ms = self.now_ms_at(id.home()).await?;
         let window = now_ms.div_euclid(self.retention_ms());
         let home = id.home();
         let places = [
@@ -32,7 +32,8 @@ impl Store {
             self.inner.keys.ended(home, window - 1),
         ];
         for key in places {
-            let text: Option<String> = self.query(redis::cmd("HGET").arg(key).arg(id.as_str())).await?;
+            let text: Option<String> =
+                self.query_at(&key, redis::cmd("HGET").arg(&key).arg(id.as_str())).await?;
             let Some(text) = text else { continue };
             let mut hold = decode::stored_hold(&text, id)
                 .ok_or_else(|| StoreError::Broken { what: format!("hold {id}") })?;
@@ -59,9 +60,10 @@ impl Store {
 
     /// When the first live hold of a partition is over, in ms of the Redis clock; None when there is none.
     pub async fn first_deadline_ms(&self, partition: Partition) -> Result<Option<i64>, StoreError> {
+        let key = self.inner.keys.deadlines(partition);
         let mut command = redis::cmd("ZRANGE");
-        command.arg(self.inner.keys.deadlines(partition)).arg(0).arg(0).arg("WITHSCORES");
-        let first: Vec<(String, f64)> = self.query(&command).await?;
+        command.arg(&key).arg(0).arg(0).arg("WITHSCORES");
+        let first: Vec<(String, f64)> = self.query_at(&key, &command).await?;
         // Deadlines are whole ms below 2^53.
         Ok(first.first().map(|(_, score)| *score as i64))
     }
@@ -76,11 +78,10 @@ impl Store {
         let start = since.unwrap_or(end - WINDOWS_MAX).max(end - WINDOWS_MAX);
         for window in start..end {
             for partition in self.partitions().all() {
+                let records = self.inner.keys.records(partition, window);
                 let mut command = redis::cmd("UNLINK");
-                command
-                    .arg(self.inner.keys.records(partition, window))
-                    .arg(self.inner.keys.ended(partition, window));
-                let _: i64 = self.query(&command).await?;
+                command.arg(&records).arg(self.inner.keys.ended(partition, window));
+                let _: i64 = self.query_at(&records, &command).await?;
             }
         }
         Ok(end)

@@ -60,10 +60,14 @@ pub enum InspectError {
     },
     /// It serves only part of the keys.
     #[error(
-        "redis runs in cluster mode, which this version does not serve: point STOCKGATE_REDIS_URL at a \
-        redis with `cluster-enabled no`"
+        "redis runs in cluster mode, and STOCKGATE_REDIS_URL names one server: write redis+cluster://host:6379,host:6379"
     )]
     Cluster,
+    /// It has all keys.
+    #[error(
+        "redis runs without cluster mode, and STOCKGATE_REDIS_URL names a cluster: write redis://host:6379/0"
+    )]
+    NoCluster,
     /// The user may not do what the gateway does.
     #[error("the redis user may not run {command} on {namespace}:* keys: run `{grant}`")]
     NoPermission {
@@ -88,14 +92,15 @@ pub enum InspectError {
     },
 }
 
-/// Checks version, role, eviction, persistence and rights. Deadlines are those of the connection.
+/// Checks one server: version, role, whether it is one of a cluster as it should, eviction, persistence and rights. Deadlines are those of the connection.
 pub async fn inspect(
     connection: &mut MultiplexedConnection,
     namespace: &str,
+    is_cluster: bool,
 ) -> Result<Inspection, InspectError> {
     let settings = settings::read(connection).await?;
-    refuse_unfit(&settings)?;
-    permissions::check(connection, namespace).await?;
+    refuse_unfit(&settings, is_cluster)?;
+    permissions::check(connection, namespace, is_cluster).await?;
     let mut warnings = settings.unknown.clone();
     warnings.extend(weaknesses(&settings));
     let notes = notes(&settings);
@@ -108,14 +113,16 @@ pub(super) fn is_served(version: &str) -> Option<bool> {
     Some(major >= REDIS_MAJOR_MIN)
 }
 
-fn refuse_unfit(settings: &Settings) -> Result<(), InspectError> {
+fn refuse_unfit(settings: &Settings, is_cluster: bool) -> Result<(), InspectError> {
     match is_served(&settings.version) {
         Some(true) => {}
         Some(false) => return Err(InspectError::TooOld { version: settings.version.clone() }),
         None => return Err(InspectError::VersionUnknown),
     }
-    if settings.is_cluster {
-        return Err(InspectError::Cluster);
+    match (settings.is_cluster, is_cluster) {
+        (true, false) => return Err(InspectError::Cluster),
+        (false, true) => return Err(InspectError::NoCluster),
+        _ => {}
     }
     if let Some(master) = &settings.master {
         return Err(InspectError::Replica { master: master.clone() });

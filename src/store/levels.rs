@@ -93,11 +93,12 @@ impl Store {
         let mut all = vec![None; skus.len()];
         for (partition, indexes) in by_partition {
             let mut command = redis::cmd("HMGET");
-            command.arg(self.inner.keys.stock(partition));
+            let key = self.inner.keys.stock(partition);
+            command.arg(&key);
             for index in &indexes {
                 command.arg(skus[*index].as_str());
             }
-            let texts: Vec<Option<Vec<u8>>> = self.query(&command).await?;
+            let texts: Vec<Option<Vec<u8>>> = self.query_at(&key, &command).await?;
             for (index, text) in indexes.into_iter().zip(texts) {
                 all[index] = text;
             }
@@ -116,8 +117,8 @@ impl Store {
         while position.partition < self.partitions().count() {
             let key = self.inner.keys.stock(Partition(position.partition));
             let mut command = redis::cmd("HSCAN");
-            command.arg(key).arg(position.cursor).arg("COUNT").arg(count);
-            let (cursor, mut fields): (u64, Vec<Field>) = self.query(&command).await?;
+            command.arg(&key).arg(position.cursor).arg("COUNT").arg(count);
+            let (cursor, mut fields): (u64, Vec<Field>) = self.query_at(&key, &command).await?;
             fields.retain(|(sku, _)| sku.as_slice() > position.after.as_bytes());
             fields.sort();
             let left = fields.len().saturating_sub(count);

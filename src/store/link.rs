@@ -1,9 +1,11 @@
 //! The long-lived connection scripts run on. One multiplexed connection is shared by all; a broken one is discarded and
 //! made again by the next caller, so recovery needs no restart. A pool would cost a round trip per checkout.
 
+mod cluster;
 mod current;
 mod route;
 mod sentinels;
+mod slots;
 
 use std::{
     sync::{
@@ -16,8 +18,10 @@ use std::{
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio::{sync::Mutex, time::Instant};
 
+pub(super) use cluster::Cluster;
 pub(super) use current::Current;
 pub(super) use route::Route;
+pub(super) use slots::{NodeAddress, slot_of};
 
 use super::{Address, Certificates, Login, StoreError};
 
@@ -55,16 +59,20 @@ impl LinkSettings {
     }
 }
 
+/// Numbers connections: no two have the same, from 1 on.
+static GENERATIONS: AtomicU64 = AtomicU64::new(0);
+
 pub(super) struct Link {
     route: Arc<Route>,
     /// How long an answer may take here.
     response_timeout: Duration,
     state: Mutex<State>,
-    generation: AtomicU64,
+    /// Counts the connections made here, and by links like it.
+    opened: Arc<AtomicU64>,
 }
 
 enum State {
-    Up(Connection),
+    Up { redis: Current, generation: u64 },
     Down { retry_at: Instant },
 }
 
@@ -72,39 +80,35 @@ enum State {
 #[derive(Clone)]
 pub(super) struct Connection {
     pub(super) redis: Current,
-    /// Which one: no two of a link have the same, from 1 on.
+    /// Which one.
     pub(super) generation: u64,
+    link: Arc<Link>,
 }
 
 impl Link {
-    pub(super) fn new(route: Arc<Route>, response_timeout: Duration) -> Self {
+    pub(super) fn new(route: Arc<Route>, response_timeout: Duration, opened: Arc<AtomicU64>) -> Self {
         let state = Mutex::new(State::Down { retry_at: Instant::now() });
-        Self { route, response_timeout, state, generation: AtomicU64::new(0) }
-    }
-
-    /// The way it takes, for connections beside it.
-    pub(super) fn route(&self) -> &Arc<Route> {
-        &self.route
+        Self { route, response_timeout, state, opened }
     }
 
     /// The shared connection; connects when there is none, or when another server is the master now.
-    pub(super) async fn connection(&self) -> Result<Connection, StoreError> {
+    pub(super) async fn connection(self: &Arc<Self>) -> Result<Connection, StoreError> {
         let mut state = self.state.lock().await;
         match &*state {
-            State::Up(connection) if connection.redis.term() == self.route.term() => {
-                return Ok(connection.clone());
+            State::Up { redis, generation } if redis.term() == self.route.term() => {
+                return Ok(self.made(redis.clone(), *generation));
             }
             State::Down { retry_at } if Instant::now() < *retry_at => {
                 return Err(StoreError::Unavailable { source: None });
             }
-            State::Up(_) | State::Down { .. } => {}
+            State::Up { .. } | State::Down { .. } => {}
         }
         match self.route.connect(self.response_timeout).await {
             Ok(redis) => {
-                let generation = self.generation.fetch_add(1, Ordering::Relaxed) + 1;
-                let connection = Connection { redis, generation };
-                *state = State::Up(connection.clone());
-                Ok(connection)
+                let generation = GENERATIONS.fetch_add(1, Ordering::Relaxed) + 1;
+                self.opened.fetch_add(1, Ordering::Relaxed);
+                *state = State::Up { redis: redis.clone(), generation };
+                Ok(self.made(redis, generation))
             }
             Err(fault) => {
                 *state = State::Down { retry_at: Instant::now() + COOL_DOWN };
@@ -113,41 +117,43 @@ impl Link {
         }
     }
 
-    /// Which connection is in use: another number, another connection.
-    pub(super) fn generation(&self) -> u64 {
-        self.generation.load(Ordering::Relaxed)
+    fn made(self: &Arc<Self>, redis: Current, generation: u64) -> Connection {
+        Connection { redis, generation, link: Arc::clone(self) }
     }
+}
 
+impl Connection {
     /// Turns what the client said after a command was sent into a fault; discards the connection when it is of no more use.
-    pub(super) async fn fault(&self, used: &Connection, error: RedisError) -> StoreError {
+    pub(super) async fn fault(&self, error: RedisError) -> StoreError {
         // A connection that gave no answer in time may be dead without anybody having been told.
         let silent = error.is_timeout();
         let is_demoted = error.kind() == ErrorKind::Server(ServerErrorKind::ReadOnly);
         if is_demoted {
             // For everybody: who only reads would not notice.
-            self.route.end_term(used.redis.term());
+            self.link.route.end_term(self.redis.term());
         }
         if silent || is_demoted || error.is_unrecoverable_error() {
-            self.discard(used).await;
+            self.discard().await;
         }
         self.classify(error)
     }
 
-    /// The next caller gets another connection.
-    pub(super) async fn discard(&self, used: &Connection) {
-        let mut state = self.state.lock().await;
-        if matches!(&*state, State::Up(current) if current.generation == used.generation) {
+    /// The next caller gets another one.
+    pub(super) async fn discard(&self) {
+        let mut state = self.link.state.lock().await;
+        if matches!(&*state, State::Up { generation, .. } if *generation == self.generation) {
             *state = State::Down { retry_at: Instant::now() };
         }
     }
 
+    /// What the client said, as a fault.
     pub(super) fn classify(&self, error: RedisError) -> StoreError {
-        classify(error, self.response_timeout)
+        classify(error, self.link.response_timeout)
     }
 }
 
 /// What an error of the client means for a caller who waited so long at most.
-fn classify(error: RedisError, waited: Duration) -> StoreError {
+pub(super) fn classify(error: RedisError, waited: Duration) -> StoreError {
     if error.is_timeout() {
         return StoreError::NoAnswer { waited_ms: millis(waited) };
     }
@@ -156,8 +162,8 @@ fn classify(error: RedisError, waited: Duration) -> StoreError {
     }
     match error.code().unwrap_or_default() {
         // UNBLOCKED: a blocking read of a master that was demoted.
-        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "READONLY" | "BUSY" | "NOREPLICAS"
-        | "MISCONF" | "UNBLOCKED" => {
+        "LOADING" | "MASTERDOWN" | "CLUSTERDOWN" | "TRYAGAIN" | "MOVED" | "ASK" | "READONLY" | "BUSY"
+        | "NOREPLICAS" | "MISCONF" | "EXECABORT" | "UNBLOCKED" => {
             StoreError::NotReady { code: error.code().unwrap_or_default().to_owned() }
         }
         "OOM" => StoreError::OutOfMemory,

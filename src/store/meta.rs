@@ -2,7 +2,7 @@
 
 use redis::aio::MultiplexedConnection;
 
-use crate::domain::Partitions;
+use crate::domain::{Partition, Partitions};
 
 use super::{Clock, Store, StoreError, scripts};
 
@@ -42,22 +42,25 @@ pub enum PrepareError {
 impl Store {
     /// Loads the scripts, fixes the number of partitions, makes the consumer groups.
     pub async fn prepare(&self) -> Result<(), PrepareError> {
-        let mut connection = self.inner.link.connection().await?;
-        if let Err(error) = scripts::load_all(&mut connection.redis).await {
-            return Err(self.inner.link.fault(&connection, error).await.into());
+        for mut connection in self.inner.nodes.all().await? {
+            if let Err(error) = scripts::load_all(&mut connection.redis).await {
+                return Err(connection.fault(error).await.into());
+            }
         }
         let configured = self.partitions();
         let key = self.inner.keys.meta();
-        let _: i64 =
-            self.query(redis::cmd("HSETNX").arg(&key).arg("partitions").arg(configured.count())).await?;
-        let stored: u16 = self.query(redis::cmd("HGET").arg(&key).arg("partitions")).await?;
+        let _: i64 = self
+            .query_at(&key, redis::cmd("HSETNX").arg(&key).arg("partitions").arg(configured.count()))
+            .await?;
+        let stored: u16 = self.query_at(&key, redis::cmd("HGET").arg(&key).arg("partitions")).await?;
         if Partitions::new(stored) != Some(configured) {
             return Err(PrepareError::OtherPartitions { stored, configured: configured.count() });
         }
         let configured_ms = self.retention_ms();
-        let _: i64 =
-            self.query(redis::cmd("HSETNX").arg(&key).arg("retention_ms").arg(configured_ms)).await?;
-        let stored_ms: i64 = self.query(redis::cmd("HGET").arg(&key).arg("retention_ms")).await?;
+        let _: i64 = self
+            .query_at(&key, redis::cmd("HSETNX").arg(&key).arg("retention_ms").arg(configured_ms))
+            .await?;
+        let stored_ms: i64 = self.query_at(&key, redis::cmd("HGET").arg(&key).arg("retention_ms")).await?;
         if stored_ms != configured_ms {
             return Err(PrepareError::OtherRetention { stored_ms, configured_ms, key });
         }
@@ -65,29 +68,38 @@ impl Store {
         Ok(())
     }
 
-    /// The clock scripts go by, in ms.
+    /// The clock of what belongs to no partition, in ms; without cluster the one scripts go by.
     pub async fn now_ms(&self) -> Result<i64, StoreError> {
+        self.clock_at(&self.inner.keys.meta()).await
+    }
+
+    /// The clock scripts of a partition go by, in ms: the one of its server.
+    pub async fn now_ms_at(&self, partition: Partition) -> Result<i64, StoreError> {
+        self.clock_at(&self.inner.keys.stock(partition)).await
+    }
+
+    async fn clock_at(&self, key: &str) -> Result<i64, StoreError> {
         if let Clock::Moved(now_ms) = &self.inner.settings.clock {
             return Ok(now_ms.load(std::sync::atomic::Ordering::SeqCst));
         }
-        let (seconds, micros): (i64, i64) = self.query(&redis::cmd("TIME")).await?;
+        let (seconds, micros): (i64, i64) = self.query_at(key, &redis::cmd("TIME")).await?;
         Ok(seconds * 1000 + micros / 1000)
     }
 
     /// Asks Redis for a sign of life: a tiny write, since a demoted or lonely Redis answers reads all the same.
     pub async fn pulse(&self) -> Result<(), StoreError> {
         // HSET is a right the gateway needs anyway.
-        let mut beat = redis::cmd("HSET");
-        beat.arg(self.inner.keys.pulse()).arg("beat").arg(1);
-        match self.query::<i64>(&beat).await {
+        let key = self.inner.keys.pulse();
+        match self.query_at::<i64>(&key, redis::cmd("HSET").arg(&key).arg("beat").arg(1)).await {
             // Full, but releases and everything else that gives back still works.
             Ok(_) | Err(StoreError::OutOfMemory) => Ok(()),
             Err(fault) => Err(fault),
         }
     }
 
-    /// A copy of the shared connection, for the checks at start.
-    pub async fn connection(&self) -> Result<MultiplexedConnection, StoreError> {
-        Ok(self.inner.link.connection().await?.redis.into_plain())
+    /// A copy of the shared connection to each server, for the checks at start.
+    pub async fn connections(&self) -> Result<Vec<MultiplexedConnection>, StoreError> {
+        let all = self.inner.nodes.all().await?;
+        Ok(all.into_iter().map(|connection| connection.redis.into_plain()).collect())
     }
 }

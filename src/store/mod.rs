@@ -25,6 +25,7 @@ mod levels;
 mod link;
 mod login;
 mod meta;
+mod nodes;
 mod pending;
 mod poison;
 mod propagation;
@@ -41,7 +42,6 @@ mod verify;
 
 use std::sync::{Arc, atomic::AtomicI64};
 
-use redis::FromRedisValue;
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
@@ -50,10 +50,11 @@ use crate::domain::{
     Refusal, Sku,
 };
 
-use blocking::Blocking;
+use blocking::Pools;
 use committer::{Backlog, BatchBounds, Committer, Confirming};
 use keys::Keys;
-use link::{Link, Route};
+use link::{Cluster, Route};
+use nodes::{Layout, Nodes};
 use queue::Queue;
 
 pub use address::{Address, AddressError};
@@ -75,11 +76,14 @@ pub use meta::PrepareError;
 pub use pending::Pending;
 pub use propagation::{Claim, Claimed, EventReader, SettleOutcome, Settled, Settlement, Shown, Told};
 pub use seed::{Seeding, SeedingCause};
-pub use settings::{Clock, DurabilitySettings, StoreSettings};
+pub use settings::{AtomicDomain, Clock, DurabilitySettings, StoreSettings};
 pub use stream_stats::StreamStats;
 pub use sync::{ChannelCounts, SyncState};
 pub use tail::Tail;
 pub use verify::{Finding, FindingKind, VerifyReport};
+
+/// Connections, to each server of a cluster, on which batches wait to be more durable than memory: so many at a time.
+const CONFIRMING_WAYS: usize = 8;
 
 /// A cheap handle to the stock in Redis.
 #[derive(Clone)]
@@ -90,13 +94,14 @@ pub struct Store {
 struct Inner {
     settings: StoreSettings,
     keys: Keys,
-    link: Arc<Link>,
-    blocking: Blocking,
+    nodes: Arc<Nodes>,
+    blocking: Pools,
     /// For calls that ask for memory only.
     quick: Queue,
     /// For calls that wait for more.
     confirmed: Queue,
-    confirming: Arc<Confirming>,
+    /// What confirms, and on which connections that is looked into.
+    confirming: (Arc<Nodes>, Arc<Confirming>),
 }
 
 impl Store {
@@ -106,33 +111,42 @@ impl Store {
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
-        let route = Arc::new(Route::new(settings.link.clone())?);
-        tasks.spawn(Arc::clone(&route).watch(stop.clone()));
-        Ok(Self::open_on(route, settings, tasks, stop))
+        let layout = match Cluster::new(&settings.link) {
+            Some(cluster) => {
+                let cluster = Arc::new(cluster);
+                tasks.spawn(Arc::clone(&cluster).watch(stop.clone()));
+                Layout::Cluster(cluster)
+            }
+            None => {
+                let route = Arc::new(Route::new(settings.link.clone())?);
+                tasks.spawn(Arc::clone(&route).watch(stop.clone()));
+                Layout::One(route)
+            }
+        };
+        Ok(Self::open_on(layout, settings, tasks, stop))
     }
 
     fn open_on(
-        route: Arc<Route>,
+        layout: Layout,
         settings: StoreSettings,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let blocking = Blocking::new(Arc::clone(&route), settings.pool_max);
-        let response_timeout = settings.link.response_timeout;
-        let link = Arc::new(Link::new(Arc::clone(&route), response_timeout));
+        let blocking = Pools::new(layout.clone(), settings.pool_max);
+        let (response_timeout, patience) = (settings.link.response_timeout, settings.cluster_wait);
+        let nodes = Arc::new(Nodes::new(layout.clone(), response_timeout, patience));
         let keys = Keys::new(&settings.namespace);
         let wait_timeout = settings.durability.wait_timeout;
-        // A batch waits for replicas and then for the disk.
-        let patient = Link::new(route, response_timeout + wait_timeout * 2);
-        let confirming = Arc::new(Confirming::new(Arc::new(patient), wait_timeout));
-        let start = |link, confirming, scripts_max| {
+        let confirming = Arc::new(Confirming::new(wait_timeout));
+        let start = |ways, confirming, scripts_max| {
             let (calls, queued) = mpsc::channel(settings.queue_max);
             let backlog = Backlog::new(settings.queue_max);
             let committer = Committer {
-                link,
+                ways,
                 confirming,
                 keys: keys.clone(),
                 partitions: settings.partitions,
+                domain: settings.domain,
                 retention_ms: retention_ms(&settings),
                 clock: settings.clock.clone(),
                 bounds: BatchBounds { calls_max: settings.batch_max, lines_max: settings.lines_max },
@@ -145,17 +159,27 @@ impl Store {
             tasks.spawn(committer.run(queued, stop.clone()));
             Queue { calls, backlog }
         };
-        let quick = start(Arc::clone(&link), None, settings.scripts_in_flight_max);
+        let quick = start(vec![Arc::clone(&nodes)], None, settings.scripts_in_flight_max);
+        // A batch waits for replicas and then for the disk, and nothing else is answered on its connection meanwhile.
+        let waiting = response_timeout + wait_timeout * 2;
+        let ways = match settings.domain {
+            AtomicDomain::Node => 1,
+            AtomicDomain::Partition => CONFIRMING_WAYS,
+        };
+        let ways =
+            (0..ways).map(|_| Arc::new(Nodes::new(layout.clone(), waiting, patience))).collect::<Vec<_>>();
+        let first_way = Arc::clone(&ways[0]);
         // One at a time: a second one would stand behind the wait of the first, and time out with it.
-        let confirmed = start(Arc::clone(&confirming.link), Some(Arc::clone(&confirming)), 1);
-        Self { inner: Arc::new(Inner { settings, keys, link, blocking, quick, confirmed, confirming }) }
+        let confirmed = start(ways, Some(Arc::clone(&confirming)), 1);
+        let confirming = (first_way, confirming);
+        Self { inner: Arc::new(Inner { settings, keys, nodes, blocking, quick, confirmed, confirming }) }
     }
 
     /// The same store, with a committer and a connection of its own: for another thread, whose calls then never wait for
     /// this one. Its committer runs on `tasks`, on the runtime of the caller, until `stop`.
     pub fn sibling(&self, tasks: &TaskTracker, stop: CancellationToken) -> Result<Self, StoreError> {
-        let route = Arc::clone(self.inner.link.route());
-        Ok(Self::open_on(route, self.inner.settings.clone(), tasks, stop))
+        let layout = self.inner.nodes.layout().clone();
+        Ok(Self::open_on(layout, self.inner.settings.clone(), tasks, stop))
     }
 
     /// Asks for a mutation. Past `deadline` the outcome is unknown: repeat with the same key.
@@ -174,9 +198,21 @@ impl Store {
         asked.unwrap_or(self.inner.settings.durability.level)
     }
 
-    /// Whether Redis can confirm the level this gateway is set to.
+    /// Whether Redis, on a cluster every master, can confirm the level this gateway is set to.
     pub async fn check_durability(&self) -> Result<(), StoreError> {
-        self.inner.confirming.check(self.inner.settings.durability.level).await
+        let level = self.inner.settings.durability.level;
+        let (nodes, confirming) = &self.inner.confirming;
+        if level != Durability::Memory {
+            for connection in nodes.all().await? {
+                confirming.check(&connection, level).await?;
+            }
+        }
+        Ok(())
+    }
+
+    /// What one script may touch.
+    pub fn atomic_domain(&self) -> AtomicDomain {
+        self.inner.settings.domain
     }
 
     /// The answer to a request for a hold that no gateway of this store can have made.
@@ -233,15 +269,6 @@ impl Store {
 
     fn clock_argument(&self) -> String {
         self.inner.settings.clock.argument()
-    }
-
-    /// Runs one plain command on the shared connection; the connection's response timeout bounds it.
-    async fn query<T: FromRedisValue>(&self, command: &redis::Cmd) -> Result<T, StoreError> {
-        let mut connection = self.inner.link.connection().await?;
-        match command.query_async(&mut connection.redis).await {
-            Ok(value) => Ok(value),
-            Err(error) => Err(self.inner.link.fault(&connection, error).await),
-        }
     }
 }
 

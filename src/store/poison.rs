@@ -16,14 +16,14 @@ impl Store {
         let events = self.inner.keys.events(partition);
         let mut range = redis::cmd("XRANGE");
         range.arg(&events).arg(entry.to_string()).arg(entry.to_string());
-        let stored: Value = self.query(&range).await?;
+        let stored: Value = self.query_at(&events, &range).await?;
         let mut text = legible(&stored);
         text.truncate(text.floor_char_boundary(TEXT_BYTES_MAX));
         let mut pipeline = redis::pipe();
         pipeline.atomic();
         pipeline.hset_nx(self.inner.keys.poison(partition), entry.to_string(), text).ignore();
         pipeline.cmd("XACK").arg(&events).arg(GROUP).arg(entry.to_string()).ignore();
-        self.query_pipeline(&pipeline).await
+        self.pipeline_at(&events, &pipeline).await
     }
 }
 

@@ -10,6 +10,7 @@ use redis::Value;
 
 use super::{
     Store, StoreError,
+    nodes::Ask,
     scripts::{self, Script},
 };
 
@@ -25,17 +26,14 @@ pub(super) const GROUP: &str = "fanout";
 pub(super) const LATER: i64 = 10_000_000_000_000;
 
 impl Store {
-    /// Runs a script whose reply is texts and numbers; all come as texts.
+    /// Runs a script, on the server that has its first key, whose reply is texts and numbers; all come as texts.
     pub(super) async fn run_script(
         &self,
         script: &Script,
         command: &redis::Cmd,
     ) -> Result<Vec<String>, StoreError> {
-        let mut connection = self.inner.link.connection().await?;
-        let value = match script.run(&mut connection.redis, command).await {
-            Ok(value) => value,
-            Err(error) => return Err(self.inner.link.fault(&connection, error).await),
-        };
+        let key = script.first_key(command);
+        let value = self.inner.nodes.ask(key, Ask::Script(script, command)).await?;
         let Value::Array(items) = &value else {
             return Err(StoreError::Corrupt { script: script.name, detail: scripts::sketch(&value) });
         };

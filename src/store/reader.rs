@@ -7,7 +7,7 @@ use deadpool_redis::Connection;
 use redis::Value;
 use tokio::{sync::watch, time::timeout};
 
-use super::{Store, StoreError};
+use super::{Store, StoreError, link};
 
 /// A connection that may block.
 pub(super) struct Reader {
@@ -19,9 +19,9 @@ pub(super) struct Reader {
 }
 
 impl Store {
-    /// Takes a connection for blocking reads; waits at most the connect timeout for a free one.
-    pub(super) async fn reader(&self) -> Result<Reader, StoreError> {
-        let (connection, terms) = self.inner.blocking.take().await?;
+    /// Takes a connection for blocking reads to the server that has a key; waits at most the connect timeout for a free one.
+    pub(super) async fn reader_at(&self, key: &str) -> Result<Reader, StoreError> {
+        let (connection, terms) = self.inner.blocking.take(key).await?;
         Ok(Reader { store: self.clone(), connection: Some(connection), terms })
     }
 }
@@ -40,7 +40,7 @@ impl Reader {
         };
         let fault = match answer {
             Some(Ok(Ok(value))) => return Ok(value),
-            Some(Ok(Err(error))) => self.store.inner.link.classify(error),
+            Some(Ok(Err(error))) => link::classify(error, patience),
             Some(Err(_)) => {
                 StoreError::NoAnswer { waited_ms: u64::try_from(patience.as_millis()).unwrap_or(u64::MAX) }
             }

@@ -25,12 +25,13 @@ impl Store {
             // Before it is registered: a crash in between must not leave it registered and believed to be told.
             self.forget_policy(channel).await?;
         }
+        let key = self.inner.keys.channels();
         let mut command = redis::cmd("HSET");
-        command.arg(self.inner.keys.channels());
+        command.arg(&key);
         for channel in self.channels() {
             command.arg(channel.as_str()).arg(now_ms);
         }
-        let _: i64 = self.query(&command).await?;
+        let _: i64 = self.query_at(&key, &command).await?;
         Ok(())
     }
 
@@ -58,7 +59,8 @@ impl Store {
     }
 
     async fn channels_seen(&self) -> Result<HashMap<String, i64>, StoreError> {
-        self.query(redis::cmd("HGETALL").arg(self.inner.keys.channels())).await
+        let key = self.inner.keys.channels();
+        self.query_at(&key, redis::cmd("HGETALL").arg(&key)).await
     }
 }
 

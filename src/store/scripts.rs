@@ -33,6 +33,15 @@ impl Script {
         command
     }
 
+    /// The first key of a call: all of them are in its slot.
+    pub(super) fn first_key<'a>(&self, command: &'a redis::Cmd) -> &'a str {
+        let key = command.args_iter().nth(ARGUMENTS_BEFORE_KEYS + 1);
+        match key {
+            Some(Arg::Simple(key)) => str::from_utf8(key).expect("keys are spelled as texts"),
+            _ => "",
+        }
+    }
+
     /// Runs a call; a Redis that forgot the script (restart, SCRIPT FLUSH, promotion) gets its text with the call, so that
     /// it cannot be forgotten again in between.
     pub(super) async fn run(

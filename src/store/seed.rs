@@ -74,9 +74,11 @@ impl Store {
         fingerprint: Option<&str>,
     ) -> Result<Option<Seeding>, StoreError> {
         let fields = Fields::of(channel);
+        let key = self.inner.keys.policies();
         let mut command = redis::cmd("HMGET");
-        command.arg(self.inner.keys.policies()).arg(fields.fingerprint).arg(fields.asked).arg(fields.walked);
-        let (told, asked, walked): (Option<String>, Option<u64>, Option<u64>) = self.query(&command).await?;
+        command.arg(&key).arg(fields.fingerprint).arg(fields.asked).arg(fields.walked);
+        let (told, asked, walked): (Option<String>, Option<u64>, Option<u64>) =
+            self.query_at(&key, &command).await?;
         let (asked, walked) = (asked.unwrap_or(0), walked.unwrap_or(0));
         let cause = match (told.as_deref(), fingerprint) {
             // Also of one never told: of what it has confirmed meanwhile it is told again.
@@ -96,19 +98,20 @@ impl Store {
         let key = self.inner.keys.walk(channel);
         let mut take = redis::cmd("SET");
         take.arg(&key).arg(worker).arg("NX").arg("PX").arg(WALK_MS);
-        if self.query::<Option<String>>(&take).await?.is_some() {
+        if self.query_at::<Option<String>>(&key, &take).await?.is_some() {
             return Ok(true);
         }
-        let holder: Option<String> = self.query(redis::cmd("GET").arg(&key)).await?;
+        let holder: Option<String> = self.query_at(&key, redis::cmd("GET").arg(&key)).await?;
         if holder.as_deref() != Some(worker) {
             return Ok(false);
         }
-        self.query(redis::cmd("PEXPIRE").arg(&key).arg(WALK_MS)).await
+        self.query_at(&key, redis::cmd("PEXPIRE").arg(&key).arg(WALK_MS)).await
     }
 
     /// Gives a walk back. One that ran out meanwhile may be taken from its new holder: marking twice is harmless.
     pub async fn leave_walk(&self, channel: &ChannelId) -> Result<(), StoreError> {
-        let _: i64 = self.query(redis::cmd("DEL").arg(self.inner.keys.walk(channel))).await?;
+        let key = self.inner.keys.walk(channel);
+        let _: i64 = self.query_at(&key, redis::cmd("DEL").arg(&key)).await?;
         Ok(())
     }
 
@@ -138,10 +141,11 @@ impl Store {
     /// Writes down under which address and policy a channel was told about all stock.
     pub async fn mark_seeded(&self, seeding: &Seeding, fingerprint: &str) -> Result<(), StoreError> {
         let fields = Fields::of(&seeding.channel);
+        let key = self.inner.keys.policies();
         let mut command = redis::cmd("HSET");
-        command.arg(self.inner.keys.policies()).arg(fields.fingerprint).arg(fingerprint);
+        command.arg(&key).arg(fields.fingerprint).arg(fingerprint);
         command.arg(fields.walked).arg(seeding.asked);
-        let _: i64 = self.query(&command).await?;
+        let _: i64 = self.query_at(&key, &command).await?;
         Ok(())
     }
 
@@ -157,9 +161,10 @@ impl Store {
             }
             None => {
                 for channel in channels {
+                    let key = self.inner.keys.policies();
                     let mut command = redis::cmd("HINCRBY");
-                    command.arg(self.inner.keys.policies()).arg(Fields::of(channel).asked).arg(1);
-                    let _: i64 = self.query(&command).await?;
+                    command.arg(&key).arg(Fields::of(channel).asked).arg(1);
+                    let _: i64 = self.query_at(&key, &command).await?;
                 }
             }
         }
@@ -170,8 +175,8 @@ impl Store {
     /// A channel that was told once is to be told about all stock again.
     pub(super) async fn forget_policy(&self, channel: &ChannelId) -> Result<(), StoreError> {
         let (key, field) = (self.inner.keys.policies(), Fields::of(channel).fingerprint);
-        if self.query(redis::cmd("HEXISTS").arg(&key).arg(&field)).await? {
-            let _: i64 = self.query(redis::cmd("HSET").arg(&key).arg(&field).arg("")).await?;
+        if self.query_at(&key, redis::cmd("HEXISTS").arg(&key).arg(&field)).await? {
+            let _: i64 = self.query_at(&key, redis::cmd("HSET").arg(&key).arg(&field).arg("")).await?;
         }
         Ok(())
     }

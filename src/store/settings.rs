@@ -22,6 +22,10 @@ pub struct StoreSettings {
     pub namespace: String,
     /// Number of partitions, fixed at the first start.
     pub partitions: Partitions,
+    /// What one script may touch. On a cluster always one partition.
+    pub domain: AtomicDomain,
+    /// How long a call may wait, on a cluster, for a slot that moves or that nobody serves.
+    pub cluster_wait: Duration,
     /// How long records and ended holds are kept at least.
     pub retention: Duration,
     /// Calls per script at most.
@@ -46,6 +50,15 @@ pub struct StoreSettings {
     pub clock: Clock,
     /// How durable changes are when the caller does not say.
     pub durability: DurabilitySettings,
+}
+
+/// What one script may touch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum AtomicDomain {
+    /// Every partition: all keys are on one server.
+    Node,
+    /// The keys of one partition.
+    Partition,
 }
 
 /// How durable changes are.

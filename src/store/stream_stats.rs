@@ -40,7 +40,7 @@ impl Store {
             let Some(group) = self.carrying_group(&key).await? else { continue };
             let mut next = redis::cmd("XRANGE");
             next.arg(&key).arg(format!("({}", group.last_delivered_id)).arg("+").arg("COUNT").arg(1);
-            let unread = at_ms(&self.query(&next).await?);
+            let unread = at_ms(&self.query_at(&key, &next).await?);
             let pending = self.oldest_pending_ms(&key, group.pending).await?;
             oldest = [oldest, unread, pending].into_iter().flatten().min();
         }
@@ -63,7 +63,8 @@ impl Store {
         pipeline.cmd("XLEN").arg(&key).hlen(&poison);
         pipeline.cmd("XRANGE").arg(&key).arg("-").arg("+").arg("COUNT").arg(1);
         pipeline.cmd("XREVRANGE").arg(&key).arg("+").arg("-").arg("COUNT").arg(1);
-        let (entries, poison, first, last): (u64, u64, Value, Value) = self.query_pipeline(&pipeline).await?;
+        let (entries, poison, first, last): (u64, u64, Value, Value) =
+            self.pipeline_at(&key, &pipeline).await?;
         let stats = StreamStats {
             entries,
             poison,
@@ -87,10 +88,11 @@ impl Store {
     /// The group of a stream; None while there is neither.
     async fn carrying_group(&self, key: &str) -> Result<Option<StreamInfoGroup>, StoreError> {
         // Redis does not tell of the groups of a stream that is not there.
-        if !self.query::<bool>(redis::cmd("EXISTS").arg(key)).await? {
+        if !self.query_at::<bool>(key, redis::cmd("EXISTS").arg(key)).await? {
             return Ok(None);
         }
-        let groups: StreamInfoGroupsReply = self.query(redis::cmd("XINFO").arg("GROUPS").arg(key)).await?;
+        let groups: StreamInfoGroupsReply =
+            self.query_at(key, redis::cmd("XINFO").arg("GROUPS").arg(key)).await?;
         Ok(groups.groups.into_iter().find(|group| group.name == GROUP))
     }
 
@@ -100,9 +102,9 @@ impl Store {
         }
         let mut command = redis::cmd("XPENDING");
         command.arg(key).arg(GROUP).arg("-").arg("+").arg(1);
-        let oldest: Vec<(String, String, i64, i64)> = self.query(&command).await?;
+        let oldest: Vec<(String, String, i64, i64)> = self.query_at(key, &command).await?;
         let Some((id, ..)) = oldest.into_iter().next() else { return Ok(None) };
-        let entry = self.query(redis::cmd("XRANGE").arg(key).arg(&id).arg(&id)).await?;
+        let entry = self.query_at(key, redis::cmd("XRANGE").arg(key).arg(&id).arg(&id)).await?;
         Ok(at_ms(&entry).or_else(|| id_ms(&id)))
     }
 }

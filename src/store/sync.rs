@@ -66,7 +66,7 @@ impl Store {
             pipeline.zcard(&keys.lease).zcard(&keys.dead);
             pipeline.cmd("ZRANGE").arg(&keys.dirty).arg(0).arg(0).arg("WITHSCORES");
             let (due, retrying, behind, leased, dead, oldest): Counted =
-                self.query_pipeline(&pipeline).await?;
+                self.pipeline_at(&keys.due, &pipeline).await?;
             sum.due += due;
             sum.retrying += retrying;
             sum.behind += behind;
@@ -97,7 +97,7 @@ impl Store {
             for of in &keys {
                 exists.arg(&of.due).arg(&of.lease);
             }
-            if self.query::<u64>(&exists).await? == 0 {
+            if self.query_at::<u64>(&keys[0].due, &exists).await? == 0 {
                 continue;
             }
             let mut pipeline = redis::pipe();
@@ -105,7 +105,7 @@ impl Store {
                 pipeline.zcount(&of.due, "-inf", now_ms).zcount(&of.due, LATER, "+inf");
                 pipeline.zcount(&of.lease, "-inf", now_ms);
             }
-            let counts: Vec<u64> = self.query_pipeline(&pipeline).await?;
+            let counts: Vec<u64> = self.pipeline_at(&keys[0].due, &pipeline).await?;
             for (channel, counts) in self.channels().iter().zip(counts.chunks_exact(3)) {
                 if counts.iter().any(|count| *count > 0) && !with_work.contains(channel) {
                     with_work.push(channel.clone());
@@ -123,7 +123,7 @@ impl Store {
         pipeline.hget(&keys.sync, member).hget(&keys.work, member).zscore(&keys.due, member);
         pipeline.zscore(&keys.lease, member).zscore(&keys.dirty, member).zscore(&keys.dead, member);
         type Read = (Option<String>, Option<String>, Option<f64>, Option<f64>, Option<f64>, Option<f64>);
-        let (sync, work, due, lease, dirty, dead): Read = self.query_pipeline(&pipeline).await?;
+        let (sync, work, due, lease, dirty, dead): Read = self.pipeline_at(&keys.sync, &pipeline).await?;
         let broken = || StoreError::Broken { what: format!("sync state of {sku} on {channel}") };
         // Scores are whole ms below 2^53.
         let whole = |score: Option<f64>| score.map(|score| score as i64);
@@ -152,16 +152,5 @@ impl Store {
             }
         }
         Ok(state)
-    }
-
-    pub(super) async fn query_pipeline<T: redis::FromRedisValue>(
-        &self,
-        pipeline: &redis::Pipeline,
-    ) -> Result<T, StoreError> {
-        let mut connection = self.inner.link.connection().await?;
-        match pipeline.query_async(&mut connection.redis).await {
-            Ok(value) => Ok(value),
-            Err(error) => Err(self.inner.link.fault(&connection, error).await),
-        }
     }
 }

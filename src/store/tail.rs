@@ -70,7 +70,7 @@ impl Store {
                 places.push(self.last_entry(*partition).await?);
             }
             tail.tell();
-            let mut reader = self.reader().await?;
+            let mut reader = self.reader_at(&keys[0]).await?;
             while tail.grown.receiver_count() > 0 {
                 let mut command = redis::cmd("XREAD");
                 command.arg("COUNT").arg(1).arg("BLOCK").arg(READ_WAIT_MS).arg("STREAMS").arg(&keys);

@@ -259,9 +259,10 @@ impl Store {
         for partition in self.partitions().all() {
             let mut cursor = 0_u64;
             loop {
+                let key = self.inner.keys.holds(partition);
                 let mut command = redis::cmd("HSCAN");
-                command.arg(self.inner.keys.holds(partition)).arg(cursor).arg("COUNT").arg(PAGE);
-                let (next, pairs): (u64, Vec<Field>) = self.query(&command).await?;
+                command.arg(&key).arg(cursor).arg("COUNT").arg(PAGE);
+                let (next, pairs): (u64, Vec<Field>) = self.query_at(&key, &command).await?;
                 for (id, text) in pairs {
                     let id = String::from_utf8_lossy(&id).into_owned();
                     let parsed: Option<HoldId> = id.parse().ok();

@@ -14,8 +14,8 @@ use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
 use stockgate::{
     domain::{Answer, Applied, ClientId, Level, Mutation, Partition, Partitions, PublishPolicy, Refusal},
     store::{
-        Address, Clock, Delivery, DurabilitySettings, EntryId, LinkSettings, Resolved, Store, StoreError,
-        StoreSettings, StoredLevel,
+        Address, AtomicDomain, Clock, Delivery, DurabilitySettings, EntryId, LinkSettings, Resolved, Store,
+        StoreError, StoreSettings, StoredLevel,
     },
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -73,6 +73,8 @@ impl Shop {
             },
             namespace: format!("t{}", OPENED.fetch_add(1, Ordering::Relaxed)),
             partitions,
+            domain: AtomicDomain::Node,
+            cluster_wait: Duration::from_secs(1),
             retention: Duration::from_millis(RETENTION_MS.unsigned_abs()),
             batch_max: 512,
             lines_max: 2000,
@@ -192,7 +194,7 @@ impl Shop {
 
     /// A connection for what no store does.
     pub(crate) async fn raw(&self) -> MultiplexedConnection {
-        self.store.connection().await.unwrap()
+        self.store.connections().await.unwrap().remove(0)
     }
 
     /// Runs one plain command.

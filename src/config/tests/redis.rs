@@ -20,7 +20,11 @@ fn file(text: &str) -> NamedTempFile {
 
 #[test]
 fn a_bad_url_is_refused_with_the_way_to_mend_it() {
-    refused("redis+cluster://:hunter2@a,b", "", "redis.url in FILE names a cluster, which this version");
+    refused(
+        "redis+cluster://:hunter2@a,b/2",
+        "",
+        "redis.url in FILE names another database than 0: a cluster",
+    );
     refused(
         "redis+sentinel://:hunter2@a,b",
         "",
@@ -105,4 +109,13 @@ fn a_file_that_holds_nothing_of_use_is_named() {
     refused("rediss://a", &both, "redis.client_cert_file in FILE names a file without a certificate in PEM");
     refused("rediss://a", &set("client_cert_file", &text), "is set without redis.client_key_file: set both");
     refused("rediss://a", &set("client_key_file", &text), "is set without redis.client_cert_file: set both");
+}
+
+#[test]
+fn partitions_are_as_many_as_suit_the_address() {
+    let count = |toml: &str| load(toml, &[]).unwrap().redis.partitions.count();
+    assert_eq!(count(""), 1);
+    assert_eq!(count("[redis]\nurl = \"redis+sentinel://a/shop\"\n"), 1);
+    assert_eq!(count("[redis]\nurl = \"redis+cluster://a\"\n"), 256);
+    assert_eq!(count("[redis]\nurl = \"redis+cluster://a\"\npartitions = 16\n"), 16);
 }

@@ -2,33 +2,31 @@
 
 use std::{
     collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
+    num::NonZeroUsize,
+    sync::{Mutex, PoisonError},
 };
 
+use lru::LruCache;
 use redis::{ErrorKind, ServerErrorKind, Value};
 
 use crate::{
     domain::Durability,
-    store::{
-        StoreError,
-        error::Lack,
-        link::{Connection, Link},
-    },
+    store::{StoreError, error::Lack, link::Connection},
 };
 
 const ALWAYS: &str = "always";
 
+/// Connections about which something is remembered.
+const CONNECTIONS_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("is not zero");
+
 /// What was found out.
 pub(super) struct Abilities {
-    link: Arc<Link>,
-    /// Only what can be had: what cannot may be mended at any time.
-    known: Mutex<Known>,
+    /// By connection; only what can be had: what cannot may be mended at any time.
+    known: Mutex<LruCache<u64, Known>>,
 }
 
 #[derive(Debug, Clone, Copy, Default)]
 struct Known {
-    /// The connection this is about.
-    generation: u64,
     can_wait: bool,
     fsync: Option<FsyncWay>,
 }
@@ -42,11 +40,13 @@ pub(super) enum FsyncWay {
     Always,
 }
 
-impl Abilities {
-    pub(super) fn new(link: Arc<Link>) -> Self {
-        Self { link, known: Mutex::default() }
+impl Default for Abilities {
+    fn default() -> Self {
+        Self { known: Mutex::new(LruCache::new(CONNECTIONS_MAX)) }
     }
+}
 
+impl Abilities {
     /// Refuses a level that cannot be confirmed on this connection; asks once, and after [`Self::forget`].
     pub(super) async fn check(&self, connection: &Connection, level: Durability) -> Result<(), StoreError> {
         let mut known = self.known_of(connection);
@@ -57,7 +57,7 @@ impl Abilities {
             Durability::Replicated(_) => self.try_wait(connection).await.map(|()| known.can_wait = true)?,
             Durability::Fsync => known.fsync = Some(self.find_fsync_way(connection).await?),
         }
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = known;
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).put(connection.generation, known);
         Ok(())
     }
 
@@ -67,14 +67,13 @@ impl Abilities {
     }
 
     fn known_of(&self, connection: &Connection) -> Known {
-        let known = *self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        let generation = connection.generation;
-        if known.generation == generation { known } else { Known { generation, ..Known::default() } }
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        known.get(&connection.generation).copied().unwrap_or_default()
     }
 
     /// What could be confirmed is asked again by the next batch.
-    pub(super) fn forget(&self) {
-        *self.known.lock().unwrap_or_else(PoisonError::into_inner) = Known::default();
+    pub(super) fn forget(&self, connection: &Connection) {
+        self.known.lock().unwrap_or_else(PoisonError::into_inner).pop(&connection.generation);
     }
 
     async fn try_wait(&self, connection: &Connection) -> Result<(), StoreError> {
@@ -108,8 +107,8 @@ impl Abilities {
             Ok(answer) => Ok(Some(answer)),
             Err(error) if matches!(error.kind(), ErrorKind::Server(NoPerm | ResponseError)) => Ok(None),
             Err(error) => {
-                self.forget();
-                Err(self.link.fault(connection, error).await)
+                self.forget(connection);
+                Err(connection.fault(error).await)
             }
         }
     }

@@ -143,7 +143,10 @@ mod tests {
             operation.lane = Lane(*lane);
             let place = backlog.admit(operation.lane).ok();
             let rounds = u32::try_from(number).expect("few");
-            (Call { operation, durability: Durability::Memory, reply, place, rounds }, answer)
+            (
+                Call { operation, durability: Durability::Memory, reply, place, rounds, patient_until: None },
+                answer,
+            )
         };
         wanted.iter().enumerate().map(call).unzip()
     }

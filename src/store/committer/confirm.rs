@@ -9,7 +9,7 @@
 //! written before it.
 
 use std::{
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Mutex, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -18,10 +18,7 @@ use redis::{RedisError, RedisResult, Value};
 
 use crate::{
     domain::{Achieved, Durability},
-    store::{
-        StoreError,
-        link::{Connection, Link},
-    },
+    store::{StoreError, link::Connection},
     telemetry,
 };
 
@@ -38,7 +35,6 @@ const WAITED_FOR: [&str; 2] = ["replicated", "fsync"];
 
 /// Confirms batches on a connection of its own.
 pub(in crate::store) struct Confirming {
-    pub(in crate::store) link: Arc<Link>,
     wait_timeout: Duration,
     abilities: Abilities,
     short_log: Mutex<ShortLog>,
@@ -88,11 +84,10 @@ impl Wanted {
 }
 
 impl Confirming {
-    /// Waits on a connection of `link`, whose response timeout must leave room for two waits, each at most `wait_timeout`.
-    pub(in crate::store) fn new(link: Arc<Link>, wait_timeout: Duration) -> Self {
+    /// Waits on connections whose response timeout leaves room for two waits, each at most `wait_timeout`.
+    pub(in crate::store) fn new(wait_timeout: Duration) -> Self {
         Self {
-            abilities: Abilities::new(Arc::clone(&link)),
-            link,
+            abilities: Abilities::default(),
             wait_timeout,
             short_log: Mutex::default(),
             seconds: WAITED_FOR.map(|level| histogram!(telemetry::DURABILITY_SECONDS, "level" => level)),
@@ -100,13 +95,13 @@ impl Confirming {
         }
     }
 
-    /// Whether this server can confirm a level at all.
-    pub(in crate::store) async fn check(&self, level: Durability) -> Result<(), StoreError> {
-        if level == Durability::Memory {
-            return Ok(());
-        }
-        let connection = self.link.connection().await?;
-        self.abilities.check(&connection, level).await
+    /// Whether a server can confirm a level at all.
+    pub(in crate::store) async fn check(
+        &self,
+        connection: &Connection,
+        level: Durability,
+    ) -> Result<(), StoreError> {
+        self.abilities.check(connection, level).await
     }
 
     /// Refuses the calls of a batch that this server cannot serve as they ask, before anything is changed; returns the others.
@@ -128,8 +123,8 @@ impl Confirming {
     }
 
     async fn fault(&self, connection: &Connection, error: RedisError) -> StoreError {
-        self.abilities.forget();
-        self.link.fault(connection, error).await
+        self.abilities.forget(connection);
+        connection.fault(error).await
     }
 
     /// Waits until what the script of a batch wrote, or found written, is as durable as its calls ask, or the time is over.
@@ -153,20 +148,20 @@ impl Confirming {
             Waited { nudge: Ok(_), confirmed: Ok(confirmed) } => confirmed,
             // Over maxmemory: what gives back is written, and the nudge is not.
             Waited { nudge: Err(error), .. }
-                if matches!(self.link.classify(error.clone()), StoreError::OutOfMemory) =>
+                if matches!(connection.classify(error.clone()), StoreError::OutOfMemory) =>
             {
                 Confirmed::default()
             }
             Waited { nudge: Err(error), .. } | Waited { confirmed: Err(error), .. } => {
                 // Demoted meanwhile, for one: whether the change stays is decided elsewhere. The repeat finds out.
-                self.abilities.forget();
-                self.link.discard(connection).await;
+                self.abilities.forget(connection);
+                connection.discard().await;
                 return Err(StoreError::Unconfirmed { source: error });
             }
         };
         if wanted.fsync && !confirmed.is_on_disk {
             // Somebody may have changed the settings since they were asked.
-            self.abilities.forget();
+            self.abilities.forget(connection);
         }
         Ok(confirmed)
     }

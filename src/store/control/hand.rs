@@ -51,17 +51,19 @@ impl Store {
         reason: &str,
     ) -> Result<(), StoreError> {
         let now_ms = self.now_ms().await?;
+        let key = self.inner.keys.control(channel);
         let mut command = redis::cmd("HSET");
-        command.arg(self.inner.keys.control(channel)).arg("paused").arg(now_ms);
+        command.arg(&key).arg("paused").arg(now_ms);
         command.arg("paused_by").arg(actor).arg("paused_why").arg(reason);
-        self.query::<i64>(&command).await.map(drop)
+        self.query_at::<i64>(&key, &command).await.map(drop)
     }
 
     /// Lets calls through again at once: lifts the pause, closes the breaker, forgets that the channel asked to be left alone.
     pub async fn resume_channel(&self, channel: &ChannelId) -> Result<(), StoreError> {
+        let key = self.inner.keys.control(channel);
         let mut command = redis::cmd("HDEL");
         // `turns` stays, or calls from before the breaker opened would count again.
-        command.arg(self.inner.keys.control(channel)).arg(&[
+        command.arg(&key).arg(&[
             "paused",
             "paused_by",
             "paused_why",
@@ -79,21 +81,23 @@ impl Store {
             "slowed",
             "slowed_at",
         ]);
-        self.query::<i64>(&command).await.map(drop)
+        self.query_at::<i64>(&key, &command).await.map(drop)
     }
 
     /// Writes down how many units a channel shows beyond what is there.
     pub async fn expose(&self, channel: &ChannelId, units: i64) -> Result<(), StoreError> {
+        let key = self.inner.keys.control(channel);
         let mut command = redis::cmd("HSET");
-        command.arg(self.inner.keys.control(channel)).arg("exposed").arg(units);
-        self.query::<i64>(&command).await.map(drop)
+        command.arg(&key).arg("exposed").arg(units);
+        self.query_at::<i64>(&key, &command).await.map(drop)
     }
 
     /// What steers a channel now.
     pub async fn channel_control(&self, channel: &ChannelId) -> Result<ChannelControl, StoreError> {
         let now_ms = self.now_ms().await?;
+        let key = self.inner.keys.control(channel);
         let mut command = redis::cmd("HMGET");
-        command.arg(self.inner.keys.control(channel)).arg(&[
+        command.arg(&key).arg(&[
             "paused",
             "paused_by",
             "paused_why",
@@ -107,7 +111,7 @@ impl Store {
             "tokens",
             "exposed",
         ]);
-        let texts: Vec<Option<String>> = self.query(&command).await?;
+        let texts: Vec<Option<String>> = self.query_at(&key, &command).await?;
         let texts: [Option<String>; 12] = texts.try_into().map_err(|_| StoreError::Corrupt {
             script: "HMGET",
             detail: "another count of values than of fields".to_owned(),

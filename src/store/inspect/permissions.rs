@@ -38,6 +38,11 @@ const PROBES: [(&str, &[&str]); 19] = [
     ("UNLINK", &[KEY]),
 ];
 
+/// Of a server of a cluster: who has which slot.
+const CLUSTER_PROBE: (&str, &[&str]) = ("CLUSTER NODES", &[]);
+/// What is needed for that.
+const CLUSTER_RIGHTS: &str = "+cluster|nodes";
+
 /// What the gateway needs, and no FLUSHALL, no KEYS, no CONFIG SET.
 pub(super) const RIGHTS: &str = "+@read +@write +@connection -@dangerous +client|unblock +evalsha +eval +script|load +time +info \
                       +config|get +acl|whoami";
@@ -46,9 +51,10 @@ pub(super) const RIGHTS: &str = "+@read +@write +@connection -@dangerous +client
 pub(super) async fn check(
     connection: &mut MultiplexedConnection,
     namespace: &str,
+    is_cluster: bool,
 ) -> Result<(), InspectError> {
     let key = format!("{namespace}:{{probe}}:rights");
-    for (command, arguments) in PROBES {
+    for (command, arguments) in PROBES.into_iter().chain(is_cluster.then_some(CLUSTER_PROBE)) {
         let mut probe = redis::Cmd::new();
         for word in command.split(' ') {
             probe.arg(word);
@@ -59,7 +65,7 @@ pub(super) async fn check(
         let answer: Result<Value, RedisError> = probe.query_async(connection).await;
         match answer {
             Err(source) if is_refused_by_acl(&source) => {
-                let grant = grant(connection, namespace).await;
+                let grant = grant(connection, namespace, is_cluster).await;
                 let namespace = namespace.to_owned();
                 return Err(InspectError::NoPermission { command, namespace, grant, source });
             }
@@ -72,11 +78,12 @@ pub(super) async fn check(
     Ok(())
 }
 
-async fn grant(connection: &mut MultiplexedConnection, namespace: &str) -> String {
+async fn grant(connection: &mut MultiplexedConnection, namespace: &str, is_cluster: bool) -> String {
     let whoami: Result<String, RedisError> = redis::cmd("ACL").arg("WHOAMI").query_async(connection).await;
     // A user who may not ask for the own name reads the line all the same.
     let user = whoami.unwrap_or_else(|_| "<user>".to_owned());
-    format!("ACL SETUSER {user} ~{namespace}:* {RIGHTS}")
+    let more = if is_cluster { format!(" {CLUSTER_RIGHTS}") } else { String::new() };
+    format!("ACL SETUSER {user} ~{namespace}:* {RIGHTS}{more}")
 }
 
 fn is_refused_by_acl(error: &RedisError) -> bool {

@@ -57,13 +57,13 @@ impl Server {
     }
 
     async fn inspect(&self) -> Result<Inspection, InspectError> {
-        inspect(&mut self.connect("").await, "sg").await
+        inspect(&mut self.connect("").await, "sg", false).await
     }
 
     /// As a user with these rights.
     async fn inspect_as(&self, rights: &str) -> Result<Inspection, InspectError> {
         self.run(&format!("ACL SETUSER clerk reset on >secret {rights}")).await;
-        inspect(&mut self.connect("?user=clerk&pass=secret").await, "sg").await
+        inspect(&mut self.connect("?user=clerk&pass=secret").await, "sg", false).await
     }
 }
 
@@ -187,7 +187,7 @@ async fn missing_right_is_named_and_the_line_in_the_error_mends_it() {
         assert_eq!(*command, expected, "{rights}");
         assert!(grant.starts_with("ACL SETUSER clerk ~sg:* "), "{grant}");
         server.run(grant).await;
-        let mended = inspect(&mut server.connect("?user=clerk&pass=secret").await, "sg").await;
+        let mended = inspect(&mut server.connect("?user=clerk&pass=secret").await, "sg", false).await;
         assert_eq!(mended.unwrap_or_else(|error| panic!("{rights}: {error}")).warnings, [""; 0], "{rights}");
     }
 }
@@ -217,7 +217,7 @@ async fn dead_redis_is_no_answer() {
         let server = Server::start(&SAFE).await;
         server.connect("").await
     };
-    let error = inspect(&mut connection, "sg").await.expect_err("is dead");
+    let error = inspect(&mut connection, "sg", false).await.expect_err("is dead");
     assert!(matches!(error, InspectError::NoAnswer { command: "HELLO", .. }), "{error}");
 }
 

@@ -32,11 +32,20 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// The way to the master.
 pub(in super::super) struct Route {
     settings: LinkSettings,
-    /// None: there is one server, and it is the master.
-    sentinels: Option<Sentinels>,
+    way: Way,
     /// The last one that was spoken to, and said itself that it was the master.
     known: Mutex<Option<Said>>,
     term: watch::Sender<u64>,
+}
+
+/// Who says where it is.
+enum Way {
+    /// There is one server, and it is the master.
+    One(ConnectionAddr),
+    Sentinels {
+        sentinels: Sentinels,
+        is_tls: bool,
+    },
 }
 
 /// Where the master is said to be.
@@ -50,11 +59,11 @@ pub(in super::super) struct Master {
 
 impl Route {
     pub(in super::super) fn new(settings: LinkSettings) -> Result<Self, StoreError> {
-        let sentinels = match &settings.address.place {
+        let way = match &settings.address.place {
             Place::Single(address) => {
                 // What cannot be a client is found at start.
                 client(&settings, address.clone(), redis_info(&settings)).map_err(refused)?;
-                None
+                Way::One(address.clone())
             }
             Place::Sentinels { hosts, master, is_tls } => {
                 let login = settings.sentinel_login.apply(RedisConnectionInfo::default());
@@ -62,10 +71,21 @@ impl Route {
                     client(&settings, tcp(host.clone(), *port, *is_tls), login.clone())
                 };
                 let clients = hosts.iter().map(open).collect::<RedisResult<_>>().map_err(refused)?;
-                Some(Sentinels::new(master.clone(), clients, settings.connect_timeout))
+                let sentinels = Sentinels::new(master.clone(), clients, settings.connect_timeout);
+                Way::Sentinels { sentinels, is_tls: *is_tls }
             }
+            Place::Cluster { .. } => unreachable!("a cluster has a route to each of its servers"),
         };
-        Ok(Self { settings, sentinels, known: Mutex::new(None), term: watch::Sender::new(0) })
+        Ok(Self::on(way, settings))
+    }
+
+    /// The way to one server of a cluster.
+    pub(super) fn to_one(settings: LinkSettings, address: ConnectionAddr) -> Self {
+        Self::on(Way::One(address), settings)
+    }
+
+    fn on(way: Way, settings: LinkSettings) -> Self {
+        Self { settings, way, known: Mutex::new(None), term: watch::Sender::new(0) }
     }
 
     pub(in super::super) fn settings(&self) -> &LinkSettings {
@@ -94,13 +114,12 @@ impl Route {
     /// Where the master is said to be.
     pub(in super::super) async fn find(&self) -> Result<Master, StoreError> {
         let term = self.term();
-        let (address, said) = match (&self.settings.address.place, &self.sentinels) {
-            (Place::Single(address), _) => (address.clone(), None),
-            (Place::Sentinels { is_tls, .. }, Some(sentinels)) => {
+        let (address, said) = match &self.way {
+            Way::One(address) => (address.clone(), None),
+            Way::Sentinels { sentinels, is_tls } => {
                 let said = sentinels.ask().await.map_err(unavailable)?;
                 (tcp(said.host.clone(), said.port, *is_tls), Some(said))
             }
-            (Place::Sentinels { .. }, None) => unreachable!("made with its sentinels"),
         };
         let client = client(&self.settings, address, redis_info(&self.settings)).map_err(refused)?;
         Ok(Master { client, said, term })
@@ -154,7 +173,7 @@ impl Route {
 
     /// Looks again and again whether the master is still the same, until told to stop; returns at once without sentinels.
     pub(in super::super) async fn watch(self: Arc<Self>, stop: CancellationToken) {
-        let Some(sentinels) = &self.sentinels else { return };
+        let Way::Sentinels { sentinels, .. } = &self.way else { return };
         loop {
             tokio::select! {
                 () = stop.cancelled() => return,
@@ -189,7 +208,7 @@ async fn role(connection: &mut impl ConnectionLike) -> RedisResult<Option<String
     }
 }
 
-fn tcp(host: String, port: u16, is_tls: bool) -> ConnectionAddr {
+pub(super) fn tcp(host: String, port: u16, is_tls: bool) -> ConnectionAddr {
     if is_tls {
         ConnectionAddr::TcpTls { host, port, insecure: false, tls_params: None }
     } else {
@@ -197,11 +216,11 @@ fn tcp(host: String, port: u16, is_tls: bool) -> ConnectionAddr {
     }
 }
 
-fn redis_info(settings: &LinkSettings) -> RedisConnectionInfo {
+pub(super) fn redis_info(settings: &LinkSettings) -> RedisConnectionInfo {
     settings.login.apply(settings.address.redis.clone())
 }
 
-fn client(
+pub(super) fn client(
     settings: &LinkSettings,
     address: ConnectionAddr,
     redis: RedisConnectionInfo,
@@ -220,7 +239,7 @@ fn refused(source: RedisError) -> StoreError {
     StoreError::Refused { source }
 }
 
-fn unavailable(source: RedisError) -> StoreError {
+pub(super) fn unavailable(source: RedisError) -> StoreError {
     StoreError::Unavailable { source: Some(source) }
 }
 

@@ -73,16 +73,17 @@ impl EventReader {
 impl Store {
     /// Makes the consumer group of every partition, from the beginning of the stream, where there is none.
     pub async fn ensure_group(&self) -> Result<(), StoreError> {
-        for partition in self.partitions().all() {
+        let create = |partition| {
             let key = self.inner.keys.events(partition);
-            let mut connection = self.inner.link.connection().await?;
             let mut command = redis::cmd("XGROUP");
-            command.arg("CREATE").arg(key).arg(GROUP).arg("0").arg("MKSTREAM");
-            match command.query_async::<()>(&mut connection.redis).await {
-                Err(error) if error.code() != Some("BUSYGROUP") => {
-                    return Err(self.inner.link.fault(&connection, error).await);
-                }
-                _ => {}
+            command.arg("CREATE").arg(&key).arg(GROUP).arg("0").arg("MKSTREAM");
+            (key, command)
+        };
+        let asks: Vec<_> = self.partitions().all().map(create).collect();
+        for made in self.query_each(&asks).await {
+            match made {
+                Err(StoreError::Refused { source }) if source.code() == Some("BUSYGROUP") => {}
+                made => drop(made?),
             }
         }
         Ok(())
@@ -91,8 +92,8 @@ impl Store {
     /// Begins to read the streams as one consumer of the group.
     pub async fn event_reader(&self, consumer: &str) -> Result<EventReader, StoreError> {
         let partitions: Vec<_> = self.partitions().all().collect();
-        let keys = partitions.iter().map(|partition| self.inner.keys.events(*partition)).collect();
-        let mut reader = self.reader().await?;
+        let keys: Vec<_> = partitions.iter().map(|partition| self.inner.keys.events(*partition)).collect();
+        let mut reader = self.reader_at(&keys[0]).await?;
         let answer = reader.query(redis::cmd("CLIENT").arg("ID"), 0).await?;
         let Value::Int(connection_id) = answer else {
             return Err(StoreError::Corrupt { script: "CLIENT ID", detail: scripts::sketch(&answer) });
@@ -102,7 +103,12 @@ impl Store {
 
     /// Ends a read that waits, as if its time were over: a read that is dropped instead may be given entries nobody sees.
     pub async fn cut_short(&self, connection_id: i64) -> Result<(), StoreError> {
-        let _: i64 = self.query(redis::cmd("CLIENT").arg("UNBLOCK").arg(connection_id)).await?;
+        let _: i64 = self
+            .query_at(
+                &self.inner.keys.events(Partition(0)),
+                redis::cmd("CLIENT").arg("UNBLOCK").arg(connection_id),
+            )
+            .await?;
         Ok(())
     }
 
@@ -113,11 +119,11 @@ impl Store {
             let key = self.inner.keys.events(partition);
             let mut pending = redis::cmd("XPENDING");
             pending.arg(&key).arg(GROUP).arg("-").arg("+").arg(1).arg(consumer);
-            let pending: Vec<Value> = self.query(&pending).await?;
+            let pending: Vec<Value> = self.query_at(&key, &pending).await?;
             if pending.is_empty() {
                 let mut command = redis::cmd("XGROUP");
                 command.arg("DELCONSUMER").arg(&key).arg(GROUP).arg(consumer);
-                let _: i64 = self.query(&command).await?;
+                let _: i64 = self.query_at(&key, &command).await?;
             }
         }
         Ok(())
@@ -133,10 +139,11 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<Delivery>, Option<EntryId>), StoreError> {
         let mut command = redis::cmd("XAUTOCLAIM");
-        command.arg(self.inner.keys.events(partition)).arg(GROUP).arg(consumer).arg(idle_ms);
+        let key = self.inner.keys.events(partition);
+        command.arg(&key).arg(GROUP).arg(consumer).arg(idle_ms);
         command.arg(cursor.to_string()).arg("COUNT").arg(count);
         // Redis adds the ids of deleted entries; none is ever deleted while it is pending.
-        let (next, entries, _deleted): (String, Value, Value) = self.query(&command).await?;
+        let (next, entries, _deleted): (String, Value, Value) = self.query_at(&key, &command).await?;
         let next = EntryId::parse(&next).filter(|next| *next != EntryId::default());
         Ok((changes::deliveries(entries)?, next))
     }

@@ -1,0 +1,191 @@
+//! Calls that wait, by atomic domain, and whose turn it is: without cluster there is one domain, on a cluster each partition is one.
+//! Domains take turns, so that a hot partition keeps no other waiting.
+
+use std::{collections::VecDeque, time::Duration};
+
+use crate::store::settings::AtomicDomain;
+
+use super::{BatchBounds, Call, Committer, batch};
+
+/// Scripts on their way over all domains, as a multiple of those of one.
+const DOMAINS_AT_ONCE: usize = 32;
+/// The first and the longest rest of a domain whose calls were put off.
+const REST_FIRST: Duration = Duration::from_millis(2);
+const REST_LONGEST: Duration = Duration::from_millis(50);
+
+/// All domains of a committer.
+pub(super) struct Domains {
+    kind: AtomicDomain,
+    all: Vec<Domain>,
+    /// Those that may have something to send, in turn.
+    listed: VecDeque<usize>,
+    scripts: usize,
+    /// Whether each way carries one batch at a time, and which do now.
+    busy: Option<Vec<bool>>,
+    bounds: BatchBounds,
+    scripts_max: usize,
+    overlap_calls_min: usize,
+}
+
+struct Domain {
+    waiting: VecDeque<Call>,
+    scripts: usize,
+    is_listed: bool,
+    is_resting: bool,
+    rest: Duration,
+}
+
+/// A batch that goes now.
+pub(super) struct Outgoing {
+    pub(super) domain: usize,
+    pub(super) way: usize,
+    pub(super) batch: Vec<Call>,
+}
+
+/// What came of a batch.
+pub(super) struct Back {
+    pub(super) domain: usize,
+    pub(super) way: usize,
+    /// Calls that must go again, behind the others.
+    pub(super) again: Vec<Call>,
+    /// Calls that go again when their domain has rested, before the others.
+    pub(super) put_off: Vec<Call>,
+}
+
+/// What the committer was waiting for.
+pub(super) enum Event {
+    Back(Back),
+    Rested(usize),
+}
+
+impl Domains {
+    pub(super) fn new(of: &Committer) -> Self {
+        let count = match of.domain {
+            AtomicDomain::Node => 1,
+            AtomicDomain::Partition => usize::from(of.partitions.count()),
+        };
+        let domain = |_| Domain {
+            waiting: VecDeque::new(),
+            scripts: 0,
+            is_listed: false,
+            is_resting: false,
+            rest: REST_FIRST,
+        };
+        Self {
+            kind: of.domain,
+            all: (0..count).map(domain).collect(),
+            listed: VecDeque::new(),
+            scripts: 0,
+            busy: of.confirming.as_ref().map(|_| vec![false; of.ways.len()]),
+            bounds: of.bounds,
+            scripts_max: of.scripts_max,
+            overlap_calls_min: of.overlap_calls_min,
+        }
+    }
+
+    /// One more call waits.
+    pub(super) fn push(&mut self, call: Call) {
+        let domain = match self.kind {
+            AtomicDomain::Node => 0,
+            // Its operations name one partition each.
+            AtomicDomain::Partition => {
+                call.operation.partitions.first().map_or(0, |home| usize::from(home.0))
+            }
+        };
+        let Some(of) = self.all.get_mut(domain) else {
+            // No operation names a partition that is not there.
+            return;
+        };
+        of.waiting.push_back(call);
+        self.list(domain);
+    }
+
+    fn list(&mut self, domain: usize) {
+        let of = &mut self.all[domain];
+        if !of.is_listed {
+            of.is_listed = true;
+            self.listed.push_back(domain);
+        }
+    }
+
+    /// The next batch that may go now. O(domains with calls).
+    pub(super) fn next(&mut self) -> Option<Outgoing> {
+        for _ in 0..self.listed.len() {
+            if self.all.len() > 1 && self.scripts >= self.scripts_max * DOMAINS_AT_ONCE {
+                return None;
+            }
+            let domain = self.listed.pop_front()?;
+            let way = self.busy.as_ref().map_or(0, |busy| domain % busy.len());
+            if self.busy.as_ref().is_some_and(|busy| busy[way]) {
+                self.listed.push_back(domain);
+                continue;
+            }
+            let (scripts_max, overlap_calls_min) = (self.scripts_max, self.overlap_calls_min);
+            let of = &mut self.all[domain];
+            of.is_listed = false;
+            let batch = match of.may_send(scripts_max, overlap_calls_min) {
+                true => batch::take(&mut of.waiting, self.bounds),
+                false => Vec::new(),
+            };
+            if batch.is_empty() {
+                // Listed again by its next call, or when a script of it is back.
+                continue;
+            }
+            of.scripts += 1;
+            self.scripts += 1;
+            if !of.waiting.is_empty() {
+                self.list(domain);
+            }
+            if let Some(busy) = &mut self.busy {
+                busy[way] = true;
+            }
+            return Some(Outgoing { domain, way, batch });
+        }
+        None
+    }
+
+    /// Takes note of what happened; answers who must rest now, and for how long: nothing tells when a slot is served again.
+    pub(super) fn on(&mut self, event: Event) -> Option<(usize, Duration)> {
+        let Back { domain, way, again, put_off } = match event {
+            Event::Rested(domain) => {
+                self.all[domain].is_resting = false;
+                self.list(domain);
+                return None;
+            }
+            Event::Back(back) => back,
+        };
+        self.scripts -= 1;
+        if let Some(busy) = &mut self.busy {
+            busy[way] = false;
+        }
+        let of = &mut self.all[domain];
+        of.scripts -= 1;
+        of.waiting.extend(again);
+        let must_rest = !put_off.is_empty();
+        for call in put_off.into_iter().rev() {
+            of.waiting.push_front(call);
+        }
+        if !must_rest {
+            of.rest = REST_FIRST;
+            self.list(domain);
+            return None;
+        }
+        if of.is_resting {
+            return None;
+        }
+        of.is_resting = true;
+        let rest = of.rest;
+        of.rest = (rest * 2).min(REST_LONGEST);
+        Some((domain, rest))
+    }
+}
+
+impl Domain {
+    fn may_send(&self, scripts_max: usize, overlap_calls_min: usize) -> bool {
+        match self.scripts {
+            _ if self.is_resting => false,
+            0 => !self.waiting.is_empty(),
+            scripts => scripts < scripts_max && self.waiting.len() >= overlap_calls_min,
+        }
+    }
+}

@@ -1,0 +1,225 @@
+//! A cluster: who has which slot, asked again and again and whenever a server says otherwise. When a master has no slot any more,
+//! connections to it are of no more use: what it answers is not what the cluster knows.
+
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc, Mutex, PoisonError, RwLock,
+        atomic::{AtomicU64, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use futures_util::future::join_all;
+use redis::{AsyncConnectionConfig, RedisResult, aio::MultiplexedConnection};
+use tokio::{
+    sync::{Mutex as AsyncMutex, Notify},
+    time::{sleep, timeout},
+};
+use tokio_util::sync::CancellationToken;
+
+use super::{
+    super::{StoreError, address::Place},
+    LinkSettings, Route,
+    route::{client, redis_info, tcp, unavailable},
+    slots::{NodeAddress, SlotMap, View},
+};
+
+/// How often the cluster is asked who has what.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
+/// After a look that somebody wanted, so long until the next.
+const LOOK_PAUSE: Duration = Duration::from_millis(20);
+/// Servers asked at once: one that was cut off may not know of a failover yet.
+const ASKED: usize = 3;
+/// Rounds of asking others when nobody answered.
+const ROUNDS_MAX: usize = 8;
+
+/// The way to the servers of a cluster.
+pub(in super::super) struct Cluster {
+    settings: LinkSettings,
+    seeds: Vec<NodeAddress>,
+    is_tls: bool,
+    map: RwLock<Arc<SlotMap>>,
+    /// Counts the times that slots changed hands.
+    moves: AtomicU64,
+    routes: Mutex<HashMap<NodeAddress, Arc<Route>>>,
+    /// Those that were asked last, by address.
+    asking: AsyncMutex<HashMap<NodeAddress, MultiplexedConnection>>,
+    turn: AtomicUsize,
+    wanted: Notify,
+}
+
+impl Cluster {
+    /// None when the address names no cluster.
+    pub(in super::super) fn new(settings: &LinkSettings) -> Option<Self> {
+        let Place::Cluster { hosts, is_tls } = &settings.address.place else { return None };
+        Some(Self {
+            settings: settings.clone(),
+            seeds: hosts.clone(),
+            is_tls: *is_tls,
+            map: RwLock::default(),
+            moves: AtomicU64::new(0),
+            routes: Mutex::default(),
+            asking: AsyncMutex::default(),
+            turn: AtomicUsize::new(0),
+            wanted: Notify::new(),
+        })
+    }
+
+    fn map(&self) -> Arc<SlotMap> {
+        Arc::clone(&self.map.read().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    /// Counts the times that slots changed hands.
+    pub(in super::super) fn moves(&self) -> u64 {
+        self.moves.load(Ordering::Relaxed)
+    }
+
+    /// Who has a slot.
+    pub(in super::super) async fn owner(&self, slot: u16) -> Result<NodeAddress, StoreError> {
+        if self.map().is_empty() {
+            self.look().await?;
+        }
+        let unserved = || StoreError::NotReady { code: format!("slot {slot} is served by nobody") };
+        self.map().owner(slot).cloned().ok_or_else(unserved)
+    }
+
+    /// Everybody who has a slot.
+    pub(in super::super) async fn masters(&self) -> Result<Vec<NodeAddress>, StoreError> {
+        if self.map().is_empty() {
+            self.look().await?;
+        }
+        Ok(self.map().masters())
+    }
+
+    /// The way to one server, shared by everything that connects to it.
+    pub(in super::super) fn route(&self, node: &NodeAddress) -> Arc<Route> {
+        let mut routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        let made = routes.entry(node.clone()).or_insert_with(|| {
+            let address = tcp(node.0.clone(), node.1, self.is_tls);
+            Arc::new(Route::to_one(self.settings.clone(), address))
+        });
+        Arc::clone(made)
+    }
+
+    /// A server said that another one has a slot: `host:port`, or `:port` for its own host.
+    pub(in super::super) fn moved(&self, slot: u16, to: &str) {
+        let address =
+            to.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
+        if let Some(address) = address.filter(|(host, _)| !host.is_empty()) {
+            let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
+            if map.owner(slot) != Some(&address) {
+                let mut changed = SlotMap::clone(&map);
+                changed.give(slot, &address);
+                *map = Arc::new(changed);
+                self.moves.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+        self.look_soon();
+    }
+
+    /// Somebody was told something else than what is known here.
+    pub(in super::super) fn look_soon(&self) {
+        self.wanted.notify_one();
+    }
+
+    /// Looks again and again who has what, until told to stop.
+    pub(in super::super) async fn watch(self: Arc<Self>, stop: CancellationToken) {
+        let watching = async {
+            loop {
+                let _ = timeout(LOOK_EVERY, self.wanted.notified()).await;
+                // Nobody there to say so changes nothing.
+                let _ = self.look().await;
+                sleep(LOOK_PAUSE).await; // why: a thousand callers who are sent elsewhere are one reason to look
+            }
+        };
+        tokio::select! {
+            () = stop.cancelled() => {}
+            () = watching => {}
+        }
+    }
+
+    /// Asks some servers, and goes by the newest that any of them knows.
+    async fn look(&self) -> Result<(), StoreError> {
+        let known = self.map();
+        let mut all = known.masters();
+        for other in known.replicas.iter().chain(&self.seeds) {
+            if !all.contains(other) {
+                all.push(other.clone());
+            }
+        }
+        // In turns: the newest that three know, and soon after the newest of all.
+        let first = self.turn.fetch_add(1, Ordering::Relaxed);
+        let count = all.len().max(1);
+        all.rotate_left(first % count);
+        let mut fault = None;
+        for some in all.chunks(ASKED).take(ROUNDS_MAX) {
+            let mut views = Vec::new();
+            for answer in join_all(some.iter().map(|node| self.ask(node))).await {
+                match answer {
+                    Ok(view) if !view.masters.is_empty() => views.push(view),
+                    Ok(_) => {}
+                    Err(error) => fault = Some(error),
+                }
+            }
+            let map = SlotMap::of(views);
+            if !map.is_empty() {
+                self.take(map);
+                return Ok(());
+            }
+        }
+        Err(fault.unwrap_or_else(|| StoreError::NotReady {
+            code: "nobody serves a slot of this cluster".to_owned(),
+        }))
+    }
+
+    fn take(&self, map: SlotMap) {
+        let before = {
+            let mut current = self.map.write().unwrap_or_else(PoisonError::into_inner);
+            if current.is_same(&map) && current.replicas == map.replicas {
+                return;
+            }
+            std::mem::replace(&mut *current, Arc::new(map))
+        };
+        let now = self.map();
+        if before.is_same(&now) {
+            return;
+        }
+        self.moves.fetch_add(1, Ordering::Relaxed);
+        let masters = now.masters();
+        tracing::info!(masters = masters.len(), "the redis cluster has other masters, or they other slots");
+        let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
+        for (_, route) in routes.iter().filter(|(node, _)| !now.has(node)) {
+            route.end_term(route.term());
+        }
+    }
+
+    async fn ask(&self, node: &NodeAddress) -> Result<View, StoreError> {
+        let patience = self.settings.connect_timeout;
+        // Taken out, so that one that does not answer in time is not asked again.
+        let kept = self.asking.lock().await.remove(node);
+        let asking = async {
+            let mut connection = match kept {
+                Some(connection) => connection,
+                None => self.connect(node).await?,
+            };
+            let mut question = redis::cmd("CLUSTER");
+            let text: RedisResult<String> = question.arg("NODES").query_async(&mut connection).await;
+            text.map(|text| (text, connection))
+        };
+        let silent = || StoreError::Unavailable { source: None };
+        let (text, connection) =
+            timeout(patience, asking).await.map_err(|_| silent())?.map_err(unavailable)?;
+        self.asking.lock().await.insert(node.clone(), connection);
+        Ok(View::read(&text, node))
+    }
+
+    async fn connect(&self, node: &NodeAddress) -> RedisResult<MultiplexedConnection> {
+        let address = tcp(node.0.clone(), node.1, self.is_tls);
+        let patience = Some(self.settings.connect_timeout);
+        let config =
+            AsyncConnectionConfig::new().set_connection_timeout(patience).set_response_timeout(patience);
+        let client = client(&self.settings, address, redis_info(&self.settings))?;
+        client.get_multiplexed_async_connection_with_config(&config).await
+    }
+}
