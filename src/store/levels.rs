@@ -58,7 +58,7 @@ impl StoredLevel {
 
 /// Where a walk through all SKUs goes on: partition, HSCAN cursor, and the last SKU given of that step.
 ///
-/// A step may be larger than a page (a small hash comes in one), so it is given in the order of its SKUs: whatever the
+/// A step may be larger than a page (a small hash comes in one), so each step is given in the order of its SKUs: whatever the
 /// hash does between two pages, none that was there all the time is passed over.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WalkPosition {
@@ -90,15 +90,19 @@ impl Store {
         for (index, sku) in skus.iter().enumerate() {
             by_partition.entry(self.partitions().of(sku)).or_default().push(index);
         }
-        let mut all = vec![None; skus.len()];
-        for (partition, indexes) in by_partition {
+        let ask = |(partition, indexes): (&Partition, &Vec<usize>)| {
+            let key = self.inner.keys.stock(*partition);
             let mut command = redis::cmd("HMGET");
-            let key = self.inner.keys.stock(partition);
             command.arg(&key);
-            for index in &indexes {
+            for index in indexes {
                 command.arg(skus[*index].as_str());
             }
-            let texts: Vec<Option<Vec<u8>>> = self.query_at(&key, &command).await?;
+            (key, command)
+        };
+        let asks: Vec<_> = by_partition.iter().map(ask).collect();
+        let mut all = vec![None; skus.len()];
+        for (indexes, texts) in by_partition.into_values().zip(self.query_each(&asks).await) {
+            let texts: Vec<Option<Vec<u8>>> = self.inner.nodes.read(texts?)?;
             for (index, text) in indexes.into_iter().zip(texts) {
                 all[index] = text;
             }
@@ -106,42 +110,37 @@ impl Store {
         Ok(all)
     }
 
-    /// Walks through all SKUs: about `count` at a time, in no order; None at the end. A SKU that is there all the time
+    /// Walks through all SKUs: at most `count` (1 and up) at a time, in no order; None at the end. A SKU that is there all the time
     /// comes at least once.
     pub async fn walk_levels(
         &self,
         from: WalkPosition,
         count: usize,
     ) -> Result<(Vec<(String, StoredLevel)>, Option<WalkPosition>), StoreError> {
-        let mut position = from;
-        while position.partition < self.partitions().count() {
+        let (mut position, mut page) = (from, Vec::new());
+        while page.len() < count && position.partition < self.partitions().count() {
+            let room = count - page.len();
             let key = self.inner.keys.stock(Partition(position.partition));
             let mut command = redis::cmd("HSCAN");
-            command.arg(&key).arg(position.cursor).arg("COUNT").arg(count);
+            command.arg(&key).arg(position.cursor).arg("COUNT").arg(room);
             let (cursor, mut fields): (u64, Vec<Field>) = self.query_at(&key, &command).await?;
             fields.retain(|(sku, _)| sku.as_slice() > position.after.as_bytes());
             fields.sort();
-            let left = fields.len().saturating_sub(count);
-            fields.truncate(count);
-            let page: Vec<(String, StoredLevel)> = fields
-                .into_iter()
-                .map(|(sku, text)| {
-                    let level = StoredLevel::read_bytes(Some(&text));
-                    (String::from_utf8_lossy(&sku).into_owned(), level)
-                })
-                .collect();
-            let last = page.last().map(|(sku, _)| sku.clone());
+            let left = fields.len().saturating_sub(room);
+            fields.truncate(room);
+            let last = fields.last().map(|(sku, _)| String::from_utf8_lossy(sku).into_owned());
+            page.extend(fields.into_iter().map(|(sku, text)| {
+                let level = StoredLevel::read_bytes(Some(&text));
+                (String::from_utf8_lossy(&sku).into_owned(), level)
+            }));
             position = match (left, last, cursor) {
                 (1.., Some(after), _) => WalkPosition { after, ..position },
                 (_, _, 0) => WalkPosition { partition: position.partition + 1, ..WalkPosition::default() },
                 (_, _, cursor) => WalkPosition { cursor, after: String::new(), ..position },
             };
-            if !page.is_empty() {
-                let more = position.partition < self.partitions().count();
-                return Ok((page, more.then_some(position)));
-            }
         }
-        Ok((Vec::new(), None))
+        let more = position.partition < self.partitions().count();
+        Ok((page, more.then_some(position)))
     }
 }
 

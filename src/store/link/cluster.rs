@@ -186,8 +186,12 @@ impl Cluster {
             return;
         }
         self.moves.fetch_add(1, Ordering::Relaxed);
-        let masters = now.masters();
-        tracing::info!(masters = masters.len(), "the redis cluster has other masters, or they other slots");
+        let masters = now.masters().len();
+        if before.is_empty() {
+            tracing::info!(masters, "redis is a cluster");
+        } else {
+            tracing::info!(masters, "slots of the redis cluster changed hands");
+        }
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
         for (_, route) in routes.iter().filter(|(node, _)| !now.has(node)) {
             route.end_term(route.term());
