@@ -12,12 +12,14 @@ use crate::{
         gateway::Gateway,
         process::{cpu_time, cpu_time_below},
     },
+    servers::Servers,
     shelves::{self, Books},
 };
 
 /// A running contender.
 pub(crate) enum Running {
     Gateway(Gateway),
+    Foreign(Gateway, Servers),
     Rival(Rival, Front),
 }
 
@@ -41,6 +43,17 @@ impl Running {
                 shelves::fill(&gateway.url, load).await?;
                 Ok(Self::Gateway(gateway))
             }
+            Server::Foreign { masters, partitions } => {
+                let servers = match masters {
+                    None => Servers::single().await?,
+                    Some(masters) => Servers::cluster(masters).await?,
+                };
+                let url = servers.url();
+                let settings = format!("[redis]\nurl = \"{url}\"\npartitions = {partitions}\n");
+                let gateway = Gateway::start(&settings).await?;
+                shelves::fill(&gateway.url, load).await?;
+                Ok(Self::Foreign(gateway, servers))
+            }
             Server::Rival(rival) => {
                 let shelves = Shelves { skus: load.skus, units: load.units };
                 Ok(Self::Rival(rival, Front::start(rival, shelves).await?))
@@ -50,19 +63,22 @@ impl Running {
 
     pub(crate) fn url(&self) -> &str {
         match self {
-            Self::Gateway(gateway) => &gateway.url,
+            Self::Gateway(gateway) | Self::Foreign(gateway, _) => &gateway.url,
             Self::Rival(_, front) => &front.url,
         }
     }
 
     pub(crate) fn cpu(&self) -> Cpu {
         let pid = match self {
-            Self::Gateway(gateway) => gateway.pid(),
+            Self::Gateway(gateway) | Self::Foreign(gateway, _) => gateway.pid(),
             Self::Rival(_, front) => front.pid(),
         };
         Cpu {
             server: pid.and_then(cpu_time),
-            below: pid.and_then(cpu_time_below),
+            below: match self {
+                Self::Foreign(_, servers) => servers.cpu(),
+                Self::Gateway(_) | Self::Rival(..) => pid.and_then(cpu_time_below),
+            },
             caller: cpu_time(std::process::id()),
         }
     }
@@ -71,7 +87,7 @@ impl Running {
     pub(crate) async fn scripts(&self) -> Result<Option<u64>> {
         match self {
             // Whole numbers far below 2^53.
-            Self::Gateway(gateway) => {
+            Self::Gateway(gateway) | Self::Foreign(gateway, _) => {
                 Ok(Some(gateway.metrics().await?.sum(stockgate::telemetry::BATCHES) as u64))
             }
             Self::Rival(..) => Ok(None),
@@ -82,7 +98,9 @@ impl Running {
     pub(crate) async fn count(&self, load: Load, sold: &[i64]) -> Result<Option<Books>> {
         match self {
             Self::Rival(Rival::AtOnce, _) => Ok(None),
-            Self::Gateway(_) | Self::Rival(Rival::Optimistic | Rival::Postgres | Rival::PostgresAsync, _) => {
+            Self::Gateway(_)
+            | Self::Foreign(..)
+            | Self::Rival(Rival::Optimistic | Rival::Postgres | Rival::PostgresAsync, _) => {
                 shelves::count(self.url(), load, sold).await.map(Some)
             }
         }
@@ -92,13 +110,18 @@ impl Running {
     pub(crate) async fn memory(&self) -> Result<Option<Memory>> {
         match self {
             Self::Gateway(gateway) => Memory::of(gateway).await.map(Some),
-            Self::Rival(..) => Ok(None),
+            Self::Foreign(..) | Self::Rival(..) => Ok(None),
         }
     }
 
     pub(crate) async fn stop(self) -> Result<()> {
         match self {
             Self::Gateway(gateway) => gateway.stop().await,
+            Self::Foreign(gateway, servers) => {
+                gateway.stop().await?;
+                drop(servers);
+                Ok(())
+            }
             Self::Rival(_, front) => front.stop().await,
         }
     }

@@ -19,6 +19,7 @@ mod polling;
 mod report;
 #[path = "../rig/mod.rs"]
 mod rig;
+mod servers;
 mod shelves;
 
 use std::{process::ExitCode, time::Duration};

@@ -20,6 +20,8 @@ pub(crate) struct Contender {
 pub(crate) enum Server {
     /// Ourselves, with these settings beside the defaults, in TOML.
     Gateway(&'static str),
+    /// Ourselves with so many partitions, on a server by itself or on so many masters of a cluster, over TCP.
+    Foreign { masters: Option<usize>, partitions: u16 },
     /// Another program of this bench behind a front of tonic's own server.
     Rival(Rival),
 }
@@ -73,7 +75,7 @@ impl Server {
             Self::Rival(Rival::AtOnce) => "-",
             Self::Gateway(FSYNC_ALWAYS) | Self::Rival(Rival::Postgres) => "before the answer",
             // The rival's Redis has the settings of the gateway's.
-            Self::Gateway(_) | Self::Rival(Rival::Optimistic) => "everysec",
+            Self::Gateway(_) | Self::Foreign { .. } | Self::Rival(Rival::Optimistic) => "everysec",
             // Its log writer comes every 0.2 s; what is committed is on disk within three of its turns.
             Self::Rival(Rival::PostgresAsync) => "within 0.6 s",
         }
@@ -124,6 +126,7 @@ pub(crate) fn groups() -> Vec<Group> {
             line(POSTGRES_ASYNC, Server::Rival(Rival::PostgresAsync), load),
         ]
     };
+    let on = |masters, partitions| Server::Foreign { masters, partitions };
     let sold_out = Load { units: 0, ..BUSY };
     let alone = Load { in_flight: 1, ..BUSY };
     let always = Server::Gateway(FSYNC_ALWAYS);
@@ -165,6 +168,18 @@ pub(crate) fn groups() -> Vec<Group> {
             ],
         },
         Group {
+            name: NODES,
+            contenders: vec![
+                line(ANSWERS_AT_ONCE, AT_ONCE, over(1_000)),
+                line("one server, 1 partition", on(None, 1), over(1_000)),
+                line("one server, 256 partitions", on(None, 256), over(1_000)),
+                line("cluster of 1, 16 partitions", on(Some(1), 16), over(1_000)),
+                line("cluster of 3, 16 partitions", on(Some(3), 16), over(1_000)),
+                line("cluster of 1, 256 partitions", on(Some(1), 256), over(1_000)),
+                line("cluster of 3, 256 partitions", on(Some(3), 256), over(1_000)),
+            ],
+        },
+        Group {
             name: CARTS,
             contenders: vec![
                 line(ANSWERS_AT_ONCE, AT_ONCE, cart(1)),
@@ -186,6 +201,7 @@ pub(crate) const SOLD_OUT: &str = "sold out";
 pub(crate) const ALONE: &str = "one call at a time";
 pub(crate) const PAIRS: &str = "Reserve and Commit";
 pub(crate) const CARTS: &str = "carts";
+pub(crate) const NODES: &str = "past one server";
 
 pub(crate) const ANSWERS_AT_ONCE: &str = "answers at once";
 pub(crate) const DECREMENT: &str = "Decrement";
