@@ -189,3 +189,99 @@ impl Domain {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use tokio::sync::oneshot;
+
+    use super::{
+        super::backlog::{Backlog, Lane},
+        *,
+    };
+    use crate::{
+        domain::{Durability, Partition},
+        store::encode,
+    };
+
+    fn domains(count: u16, scripts_max: usize, ways: Option<usize>) -> Domains {
+        let of = |_| Domain {
+            waiting: VecDeque::new(),
+            scripts: 0,
+            is_listed: false,
+            is_resting: false,
+            rest: REST_FIRST,
+        };
+        Domains {
+            kind: AtomicDomain::Partition,
+            all: (0..count).map(of).collect(),
+            listed: VecDeque::new(),
+            scripts: 0,
+            busy: ways.map(|ways| vec![false; ways]),
+            bounds: BatchBounds { calls_max: 2, lines_max: 100 },
+            scripts_max,
+            overlap_calls_min: 2,
+        }
+    }
+
+    /// A call of a partition, numbered; nobody waits for it, who would have to be kept.
+    fn call(partition: u16, number: u32) -> Call {
+        let (reply, answer) = oneshot::channel();
+        std::mem::forget(answer);
+        let place = Backlog::new(1_000).admit(Lane(0)).ok();
+        let operation = encode::sweep(Partition(partition), 1);
+        Call { operation, durability: Durability::Memory, reply, place, rounds: number, patient_until: None }
+    }
+
+    fn numbers(calls: &[Call]) -> Vec<u32> {
+        calls.iter().map(|call| call.rounds).collect()
+    }
+
+    fn back(outgoing: &Outgoing) -> Back {
+        Back { domain: outgoing.domain, way: outgoing.way, again: Vec::new(), put_off: Vec::new() }
+    }
+
+    #[test]
+    fn a_hot_partition_takes_turns_with_the_others() {
+        let mut domains = domains(2, 1, None);
+        (0..5).for_each(|number| domains.push(call(0, number)));
+        domains.push(call(1, 9));
+        let first = domains.next().unwrap();
+        let second = domains.next().unwrap();
+        assert_eq!((numbers(&first.batch), numbers(&second.batch)), (vec![0, 1], vec![9]));
+        assert!(domains.next().is_none(), "one script each");
+        assert!(domains.on(Event::Back(back(&first))).is_none());
+        assert_eq!(numbers(&domains.next().unwrap().batch), [2, 3]);
+    }
+
+    #[test]
+    fn calls_that_are_put_off_go_again_in_order_when_their_partition_has_rested() {
+        let mut domains = domains(2, 2, None);
+        (0..4).for_each(|number| domains.push(call(0, number)));
+        let mut first = domains.next().unwrap();
+        let put_off = std::mem::take(&mut first.batch);
+        let rest = domains.on(Event::Back(Back { put_off, ..back(&first) }));
+        assert_eq!(rest, Some((0, REST_FIRST)));
+        domains.push(call(1, 9));
+        assert_eq!(numbers(&domains.next().unwrap().batch), [9], "others go on");
+        assert!(domains.next().is_none(), "who rests sends nothing");
+        domains.on(Event::Rested(0));
+        assert_eq!(numbers(&domains.next().unwrap().batch), [0, 1]);
+        assert_eq!(numbers(&domains.next().unwrap().batch), [2, 3]);
+    }
+
+    #[test]
+    fn a_way_carries_one_batch_at_a_time() {
+        let mut domains = domains(3, 1, Some(2));
+        for partition in 0..3 {
+            domains.push(call(partition, u32::from(partition)));
+        }
+        let first = domains.next().unwrap();
+        let second = domains.next().unwrap();
+        assert_eq!((first.way, second.way), (0, 1));
+        assert!(domains.next().is_none(), "the way of the third is taken by the first");
+        domains.on(Event::Back(back(&second)));
+        assert!(domains.next().is_none());
+        domains.on(Event::Back(back(&first)));
+        assert_eq!(domains.next().unwrap().domain, 2);
+    }
+}
