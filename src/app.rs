@@ -44,7 +44,7 @@ const CUT_PATIENCE: Duration = Duration::from_secs(3);
 
 /// A running gateway.
 pub struct App {
-    grpc_address: SocketAddr,
+    grpc_address: Option<SocketAddr>,
     http_address: SocketAddr,
     embedded: Option<Embedded>,
     /// What runs until it is told to stop, in the order in which it is told.
@@ -148,8 +148,9 @@ async fn raise(
             .with_context(|| format!("cannot listen on {address}: is another gateway running?"))
     };
     let http_listener = listen(config.http.listen).await?;
-    let grpc_listener = listen(config.grpc.listen).await?;
-    let (http_address, grpc_address) = (http_listener.local_addr()?, grpc_listener.local_addr()?);
+    let grpc_listener = if role.serves() { Some(listen(config.grpc.listen).await?) } else { None };
+    let http_address = http_listener.local_addr()?;
+    let grpc_address = grpc_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
     let failed = CancellationToken::new();
     let infos: Vec<ChannelInfo> = setups
@@ -181,7 +182,7 @@ async fn raise(
     tell(&first_pulse, &readiness, &health).await;
     health_part.tasks.spawn(watch_pulse(store.clone(), readiness, health.clone(), health_part.stop.clone()));
     let mut cut_off = None;
-    if role.serves() {
+    if let Some(grpc_listener) = grpc_listener {
         let (grpc_stop, grpc_failed) = (servers.stop.clone(), failed.clone());
         let settings = grpc_settings(&config, infos);
         let (told, ended) = oneshot::channel();
@@ -197,7 +198,7 @@ async fn raise(
             }
         });
     }
-    tracing::info!(%grpc_address, %http_address, role = ?role, "stockgate is up");
+    tracing::info!(grpc_address = grpc_address.map(tracing::field::display), %http_address, role = ?role, "stockgate is up");
     Ok(App {
         grpc_address,
         http_address,
@@ -215,8 +216,8 @@ async fn raise(
 }
 
 impl App {
-    /// Where gRPC is served.
-    pub fn grpc_address(&self) -> SocketAddr {
+    /// Where gRPC is served; None by a worker.
+    pub fn grpc_address(&self) -> Option<SocketAddr> {
         self.grpc_address
     }
 

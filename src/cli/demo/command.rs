@@ -91,7 +91,8 @@ impl Demo {
         app: &app::App,
         receivers: &[Receiver],
     ) -> Result<(Vec<Shelf>, sale::SaleOutcome, Vec<crate::proto::Stock>)> {
-        let gateway = Endpoint::from_shared(format!("http://{}", app.grpc_address()))?.connect().await?;
+        let address = app.grpc_address().context("the demo serves gRPC")?;
+        let gateway = Endpoint::from_shared(format!("http://{address}"))?.connect().await?;
         let shelves = shelves::standard();
         shelves::fill(gateway.clone(), &shelves, CALL_TIMEOUT).await.context("cannot fill the shelves")?;
         println!("shelves filled; the sale begins: {} orders, {} at once", self.orders, self.concurrency);

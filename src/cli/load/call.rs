@@ -89,14 +89,27 @@ impl Reply {
         }
     }
 
+    /// True when the change is less durable than it was asked to be.
+    pub(super) fn is_short(&self) -> bool {
+        let durability = match self {
+            Self::Decrement(answer) => answer.durability,
+            Self::Reserve(answer) => answer.durability,
+            Self::Commit(answer) => answer.durability,
+            Self::Release(answer) => answer.durability,
+        };
+        durability.is_some_and(|durability| !durability.reached)
+    }
+
+    /// Without what a repeat may say differently: that it is one, and how durable it is by now.
     fn as_first(&self) -> Self {
         let mut first = self.clone();
-        match &mut first {
-            Self::Decrement(answer) => answer.replayed = false,
-            Self::Reserve(answer) => answer.replayed = false,
-            Self::Commit(answer) => answer.replayed = false,
-            Self::Release(answer) => answer.replayed = false,
-        }
+        let (replayed, durability) = match &mut first {
+            Self::Decrement(answer) => (&mut answer.replayed, &mut answer.durability),
+            Self::Reserve(answer) => (&mut answer.replayed, &mut answer.durability),
+            Self::Commit(answer) => (&mut answer.replayed, &mut answer.durability),
+            Self::Release(answer) => (&mut answer.replayed, &mut answer.durability),
+        };
+        (*replayed, *durability) = (false, None);
         first
     }
 }

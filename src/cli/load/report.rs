@@ -55,6 +55,8 @@ pub(super) struct Report {
     pub(super) refusals: BTreeMap<String, u64>,
     /// By code and reason, of all calls.
     pub(super) errors: BTreeMap<String, u64>,
+    /// Carried out, and less durable than `--durability` asked.
+    pub(super) less_durable: u64,
     pub(super) timeline: Vec<Moment>,
     /// The highest rate that held; null when none did, and without a ramp.
     pub(super) last_good_per_s: Option<f64>,
@@ -163,6 +165,7 @@ impl Report {
             following: following(tally),
             refusals: tally.refusals.clone(),
             errors: tally.errors.clone(),
+            less_durable: tally.short,
             timeline: timeline(tally),
             last_good_per_s: sort.ramp.as_ref().and_then(|ramp| Some(ramp.last_good.as_ref()?.asked_per_s)),
             sort,

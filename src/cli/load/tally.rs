@@ -75,6 +75,8 @@ pub(super) struct Tally {
     pub(super) repeats: Following,
     pub(super) refusals: BTreeMap<String, u64>,
     pub(super) errors: BTreeMap<String, u64>,
+    /// Carried out, and less durable than asked.
+    pub(super) short: u64,
     /// Between due and sent.
     pub(super) waited: Latencies,
     /// When the last call was due, from the start of the run.
@@ -117,6 +119,7 @@ impl Tally {
             repeats: Following::default(),
             refusals: BTreeMap::new(),
             errors: BTreeMap::new(),
+            short: 0,
             waited: Latencies::default(),
             end: Duration::ZERO,
         }
@@ -213,7 +216,10 @@ impl Tally {
 
     fn name(&mut self, outcome: &Outcome) {
         let (names, name) = match outcome {
-            Outcome::Done(_) => return,
+            Outcome::Done(reply) => {
+                self.short += u64::from(reply.is_short());
+                return;
+            }
             Outcome::Refused(refusal) => (&mut self.refusals, &refusal.reason),
             Outcome::Failed(fault) => (&mut self.errors, &fault.name),
         };

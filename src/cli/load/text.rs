@@ -47,6 +47,9 @@ impl Report {
         if !names.is_empty() {
             parts.push(names.join("\n"));
         }
+        if self.less_durable > 0 {
+            parts.push(format!("less durable than asked: {} answers", self.less_durable));
+        }
         if let Some(ramp) = &self.sort.ramp {
             parts.push(table(&ramp.steps));
         }
