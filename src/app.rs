@@ -3,7 +3,9 @@
 //! Start: embedded Redis (or a look at a foreign one), store, listeners, workers, gRPC, HTTP. Stop: not ready, a grace, calls
 //! and pushes finish, what is queued for Redis is sent, Redis ends.
 
-use std::{collections::HashSet, net::SocketAddr, sync::Arc, time::Duration};
+mod foreign;
+
+use std::{net::SocketAddr, sync::Arc, time::Duration};
 
 use anyhow::{Context as _, Result};
 use futures_util::future::join;
@@ -27,7 +29,6 @@ use crate::{
     store::{
         Address, AtomicDomain, Clock, DurabilitySettings, LinkSettings, Store, StoreSettings,
         embedded::{self, Embedded, EmbeddedConfig},
-        inspect::inspect,
     },
     telemetry,
     workers::{self, ChannelSetup, WorkerSettings},
@@ -131,7 +132,7 @@ async fn raise(
     let (health_part, servers, workers, store_part, pages) = <(Part, Part, Part, Part, Part)>::default();
     let store = Store::open(store_settings(&config, address), &store_part.tasks, store_part.stop.clone())?;
     if !is_embedded {
-        look_at_foreign(&store, &config).await?;
+        foreign::look(&store, &config).await?;
     }
     store.prepare().await?;
     if role.serves() {
@@ -319,31 +320,6 @@ async fn watch_pulse(
     }
     let leaving = Readiness::NotReady { reasons: vec!["shutting down".to_owned()] };
     tell(&leaving, &readiness, &health).await;
-}
-
-async fn look_at_foreign(store: &Store, config: &Config) -> Result<()> {
-    let shown = config.redis.url.as_ref().map(ToString::to_string).unwrap_or_default();
-    let connections = store.connections().await.with_context(|| {
-        let tls = config.redis.address.as_ref().is_some_and(Address::is_tls);
-        let files = if tls { ", and redis.ca_file and redis.client_cert_file," } else { "," };
-        format!("cannot connect to redis at {shown}: check STOCKGATE_REDIS_URL{files} and that it runs")
-    })?;
-    let is_cluster = config.redis.address.as_ref().is_some_and(Address::is_cluster);
-    let (servers, mut said) = (connections.len(), HashSet::new());
-    for mut connection in connections {
-        let inspection = inspect(&mut connection, &config.redis.namespace, is_cluster).await?;
-        // Servers of a cluster are set up alike: each thing is said once.
-        for note in inspection.notes.into_iter().filter(|note| said.insert(note.clone())) {
-            tracing::info!(note, "about this redis");
-        }
-        for warning in inspection.warnings.into_iter().filter(|warning| said.insert(warning.clone())) {
-            tracing::warn!(warning, "about this redis");
-        }
-        if said.insert(inspection.version.clone()) {
-            tracing::info!(version = inspection.version, url = shown, servers, "redis may be used");
-        }
-    }
-    Ok(())
 }
 
 fn embedded_config(config: &Config) -> EmbeddedConfig {
