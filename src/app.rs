@@ -4,6 +4,7 @@
 //! and pushes finish, what is queued for Redis is sent, Redis ends.
 
 mod foreign;
+pub mod repartition;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
 

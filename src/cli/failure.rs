@@ -12,6 +12,9 @@ pub enum CliError {
     /// An argument is wrong; nothing was sent.
     #[error("{0}")]
     Usage(String),
+    /// What was asked for cannot be done as things are; nothing was changed.
+    #[error("{0}")]
+    Refused(String),
     /// No gateway answers there; nothing was sent.
     #[error(
         "cannot reach the gateway at {gateway}: start one with `stockgate serve`, or name another with --gateway"
@@ -102,6 +105,7 @@ impl CliError {
     /// The exit code of the process.
     pub(super) fn exit_code(&self) -> u8 {
         match self {
+            Self::Refused(_) => 1,
             Self::Usage(_) | Self::Input { .. } => 2,
             Self::Unreachable { .. } | Self::ConnectTimeout { .. } => 3,
             Self::Status { status, .. } => exit_code_of(status.code()),

@@ -21,6 +21,7 @@ mod load;
 mod moment;
 mod note;
 mod output;
+mod repartition;
 mod serve;
 mod shown;
 mod stock;
@@ -90,6 +91,8 @@ enum Command {
     /// Ask what an idempotency key was answered
     #[command(subcommand)]
     Keys(key::KeysCommand),
+    /// Spread the SKUs of a stopped shop over another number of partitions; opens Redis itself
+    Repartition(repartition::RepartitionArgs),
     /// Print a completion script for a shell
     Completions(completions::Completions),
 }
@@ -145,6 +148,7 @@ impl Cli {
             Command::Keys(command) => command.run(&self.gateway, self.output).await,
             Command::Load(command) => command.run(&self.gateway, self.output).await,
             Command::Exposure(command) => command.run(self.output),
+            Command::Repartition(command) => command.run(self.output).await,
             Command::Completions(command) => command.run(),
             Command::Serve(command) => command.run(),
             Command::Config(command) => command.run(),
@@ -189,6 +193,8 @@ mod tests {
             "stockgate keys resolve A k1",
             "stockgate load --profile ramp --rate 500 -o json --html report.html --gateway http://shop:1 --allow-remote",
             "stockgate exposure --orders-per-day 2000 --poll-interval 5m --lag 20ms --growth -5 -o json",
+            "stockgate repartition --to 16 --dry-run --config shop.toml -o json",
+            "stockgate repartition --abandon",
             "stockgate completions bash",
         ];
         for line in accepted {
@@ -210,6 +216,10 @@ mod tests {
             "stockgate dead discard --all --sku A",
             "stockgate channels resync",
             "stockgate channels resync web --all",
+            "stockgate repartition",
+            "stockgate repartition --to 0",
+            "stockgate repartition --to 4 --abandon",
+            "stockgate repartition --dry-run --abandon",
         ];
         for line in refused {
             assert!(Cli::try_parse_from(line.split(' ')).is_err(), "{line}");

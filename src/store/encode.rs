@@ -131,9 +131,12 @@ impl Operation {
         self.push_number(expected_version.unwrap_or(ANY_VERSION));
     }
 
-    fn push_hold(&mut self, hold: &HoldId) {
-        for partition in hold.partitions() {
-            self.needs(*partition);
+    fn push_hold(&mut self, hold: &HoldId, partitions: Partitions) {
+        // One made under an earlier number of partitions has ended, and lies at its home.
+        if hold.fits(partitions) {
+            for partition in hold.partitions() {
+                self.needs(*partition);
+            }
         }
         self.lines = hold.line_count();
         self.push_text(hold.as_str().as_bytes());
@@ -261,17 +264,17 @@ fn push_action(operation: &mut Operation, action: &Action, made: Option<&HoldId>
     match action {
         Action::Decrement(lines) | Action::Restock(lines) => operation.push_lines(lines, partitions),
         Action::Reserve { lines, ttl } => {
-            operation.push_hold(made.expect("a reserve always makes a hold"));
+            operation.push_hold(made.expect("a reserve always makes a hold"), partitions);
             operation.push_number(ttl.ms());
             operation.push_lines(lines, partitions);
         }
         Action::Commit { hold, lines, .. } | Action::Release { hold, lines } => {
-            operation.push_hold(hold);
+            operation.push_hold(hold, partitions);
             operation.push_hold_lines(lines);
             operation.gives_back = true;
         }
         Action::ExtendHold { hold, ttl } => {
-            operation.push_hold(hold);
+            operation.push_hold(hold, partitions);
             operation.push_number(ttl.ms());
         }
         Action::AdjustStock { sku, delta, expected_version } => {

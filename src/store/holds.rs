@@ -20,12 +20,13 @@ pub struct Swept {
 impl Store {
     /// Reads one hold, live or ended; its state is decided by the Redis clock, swept or not.
     pub async fn hold(&self, id: &HoldId) -> Result<Result<Hold, Refusal>, StoreError> {
-        if !id.fits(self.partitions()) {
+        if !self.knows(id) {
             return Ok(Err(Refusal::UnknownHold));
         }
         let now_ms = self.now_ms_at(id.home()).await?;
         let window = now_ms.div_euclid(self.retention_ms());
-        let home = id.home();
+        // Not the home it names: that may be of an earlier number of partitions.
+        let home = self.partitions().of(id.home_sku());
         let places = [
             self.inner.keys.holds(home),
             self.inner.keys.ended(home, window),

@@ -40,6 +40,16 @@ impl Keys {
         format!("{}:pulse", self.namespace)
     }
 
+    /// Which run changes the number of partitions.
+    pub(super) fn repartition(&self) -> String {
+        format!("{}:repartition", self.namespace)
+    }
+
+    /// Where a layout is made before it takes the names of another: each key in the slot of the one it will be.
+    pub(super) fn staged_namespace(namespace: &str) -> String {
+        format!("{namespace}:next")
+    }
+
     /// When a worker last said that it serves a channel.
     pub(super) fn channels(&self) -> String {
         format!("{}:channels", self.namespace)

@@ -4,7 +4,7 @@ use redis::aio::MultiplexedConnection;
 
 use crate::domain::{Partition, Partitions};
 
-use super::{Clock, Store, StoreError, scripts};
+use super::{Clock, RepartitionError, Store, StoreError, repartition::Facts, scripts};
 
 /// The number of partitions is fixed at the first start; another one later would look for stock in the wrong place.
 #[derive(Debug, thiserror::Error)]
@@ -34,9 +34,32 @@ pub enum PrepareError {
         /// The key that holds it.
         key: String,
     },
+    /// The number of partitions is being changed, or the run that changed it was killed.
+    #[error(
+        "this shop is on its way from {from} to {to} partitions, and nobody may serve it meanwhile: wait for the end of \
+         `stockgate repartition`; when it was killed, run `stockgate repartition --to {to}` again"
+    )]
+    Repartitioning {
+        /// From how many.
+        from: u16,
+        /// To how many.
+        to: u16,
+    },
+    /// The layout of the namespace cannot be read.
+    #[error("cannot read the layout of this shop")]
+    Layout(#[source] RepartitionError),
     /// Redis could not be asked.
     #[error("cannot prepare redis")]
     Store(#[from] StoreError),
+}
+
+impl From<RepartitionError> for PrepareError {
+    fn from(error: RepartitionError) -> Self {
+        match error {
+            RepartitionError::Store(fault) => Self::Store(fault),
+            other => Self::Layout(other),
+        }
+    }
 }
 
 impl Store {
@@ -46,6 +69,12 @@ impl Store {
             if let Err(error) = scripts::load_all(&mut connection.redis).await {
                 return Err(connection.fault(error).await.into());
             }
+        }
+        // Before the number of partitions is looked at: on the way it is still the old one.
+        let facts = Facts::read(self).await?;
+        if let Some(halfway) = facts.as_ref().and_then(|facts| facts.halfway) {
+            let (from, to) = (halfway.from.count(), halfway.to.count());
+            return Err(PrepareError::Repartitioning { from, to });
         }
         let configured = self.partitions();
         let key = self.inner.keys.meta();
@@ -64,6 +93,8 @@ impl Store {
         if stored_ms != configured_ms {
             return Err(PrepareError::OtherRetention { stored_ms, configured_ms, key });
         }
+        // Whoever prepares twice read the same before: while a gateway runs, nobody changes it.
+        let _ = self.inner.earlier.set(facts.map(|facts| facts.earlier).unwrap_or_default());
         self.ensure_group().await?;
         Ok(())
     }

@@ -32,6 +32,7 @@ mod propagation;
 mod queue;
 mod reader;
 mod registry;
+mod repartition;
 mod scripts;
 mod seed;
 mod settings;
@@ -40,14 +41,14 @@ mod sync;
 mod tail;
 mod verify;
 
-use std::sync::{Arc, atomic::AtomicI64};
+use std::sync::{Arc, OnceLock, atomic::AtomicI64};
 
 use tokio::{sync::mpsc, time::Instant};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::domain::{
-    Achieved, Answer, ChannelId, ClientId, Durability, IdempotencyKey, Mutation, Partitions, PublishPolicy,
-    Refusal, Sku,
+    Achieved, Answer, ChannelId, ClientId, Durability, HoldId, IdempotencyKey, Mutation, Partitions,
+    PublishPolicy, Refusal, Sku,
 };
 
 use blocking::Pools;
@@ -75,6 +76,10 @@ pub use login::{CertificateError, Certificates, Login};
 pub use meta::PrepareError;
 pub use pending::Pending;
 pub use propagation::{Claim, Claimed, EventReader, SettleOutcome, Settled, Settlement, Shown, Told};
+pub use repartition::{
+    Repartition, RepartitionError, RepartitionStep, Repartitioned, ShopTotals, Teller, abandon_repartition,
+    repartition,
+};
 pub use seed::{Seeding, SeedingCause};
 pub use settings::{AtomicDomain, Clock, DurabilitySettings, StoreSettings};
 pub use stream_stats::StreamStats;
@@ -102,6 +107,8 @@ struct Inner {
     confirmed: Queue,
     /// What confirms, and on which connections that is looked into.
     confirming: (Arc<Nodes>, Arc<Confirming>),
+    /// Partition counts this namespace had before; known once it is prepared.
+    earlier: Arc<OnceLock<Vec<Partitions>>>,
 }
 
 impl Store {
@@ -123,12 +130,13 @@ impl Store {
                 Layout::One(route)
             }
         };
-        Ok(Self::open_on(layout, settings, tasks, stop))
+        Ok(Self::open_on(layout, settings, Arc::default(), tasks, stop))
     }
 
     fn open_on(
         layout: Layout,
         settings: StoreSettings,
+        earlier: Arc<OnceLock<Vec<Partitions>>>,
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Self {
@@ -172,14 +180,16 @@ impl Store {
         // One at a time: a second one would stand behind the wait of the first, and time out with it.
         let confirmed = start(ways, Some(Arc::clone(&confirming)), 1);
         let confirming = (first_way, confirming);
-        Self { inner: Arc::new(Inner { settings, keys, nodes, blocking, quick, confirmed, confirming }) }
+        let inner = Inner { settings, keys, nodes, blocking, quick, confirmed, confirming, earlier };
+        Self { inner: Arc::new(inner) }
     }
 
     /// The same store, with a committer and a connection of its own: for another thread, whose calls then never wait for
     /// this one. Its committer runs on `tasks`, on the runtime of the caller, until `stop`.
     pub fn sibling(&self, tasks: &TaskTracker, stop: CancellationToken) -> Result<Self, StoreError> {
         let layout = self.inner.nodes.layout().clone();
-        Ok(Self::open_on(layout, self.inner.settings.clone(), tasks, stop))
+        let (settings, earlier) = (self.inner.settings.clone(), Arc::clone(&self.inner.earlier));
+        Ok(Self::open_on(layout, settings, earlier, tasks, stop))
     }
 
     /// Asks for a mutation. Past `deadline` the outcome is unknown: repeat with the same key.
@@ -217,12 +227,18 @@ impl Store {
 
     /// The answer to a request for a hold that no gateway of this store can have made.
     fn foreign(&self, mutation: &Mutation) -> Option<Answer> {
-        let is_foreign = mutation.hold().is_some_and(|hold| !hold.fits(self.partitions()));
+        let is_foreign = mutation.hold().is_some_and(|hold| !self.knows(hold));
         is_foreign.then(|| Answer {
             result: Err(Refusal::UnknownHold),
             replayed: false,
             durability: Achieved::default(),
         })
+    }
+
+    /// Whether a gateway of this store can have made a hold: under this number of partitions, or one there was before.
+    fn knows(&self, hold: &HoldId) -> bool {
+        let earlier = self.inner.earlier.get().map_or(&[][..], Vec::as_slice);
+        hold.fits(self.partitions()) || earlier.iter().any(|count| hold.fits(*count))
     }
 
     /// Says what a key was answered; burns it when it was never used. Also says how durable that is now.

@@ -111,6 +111,11 @@ impl Shop {
         Self::again(StoreSettings { channels, ..self.settings.clone() }, Arc::clone(&self.clock))
     }
 
+    /// Another one that is told of another number of partitions.
+    pub(crate) fn gateway_of(&self, partitions: Partitions) -> Self {
+        Self::again(StoreSettings { partitions, ..self.settings.clone() }, Arc::clone(&self.clock))
+    }
+
     /// Goes down as a gateway does: what is queued is answered, tasks are joined.
     pub(crate) async fn close(self) {
         self.stop.cancel();
