@@ -359,7 +359,8 @@ fn store_settings(config: &Config, address: Address) -> StoreSettings {
         queue_max: config.committer.queue_max,
         scripts_in_flight_max: config.committer.scripts_of(threads(config)),
         overlap_calls_min: config.committer.overlap_calls_min,
-        pool_max: config.redis.pool_max,
+        // All partitions may be on one server.
+        pool_max: config.redis.pool_max + config.propagation.blocking_readers_max,
         channels: config.channels.iter().map(|channel| channel.id.clone()).collect(),
         policies: config.channels.iter().map(|channel| (channel.id.clone(), channel.publish)).collect(),
         lease: config.propagation.lease,
@@ -376,6 +377,7 @@ fn worker_settings(config: &Config) -> WorkerSettings {
         consumer: uuid::Uuid::now_v7().simple().to_string(),
         poll_interval: config.propagation.poll_interval,
         fan_out_batch: config.propagation.fan_out_batch,
+        blocking_readers_max: config.propagation.blocking_readers_max,
         gather: config.propagation.gather,
         sweep_interval: config.holds.sweep_interval,
         sweep_batch: u32::try_from(config.holds.sweep_batch).unwrap_or(u32::MAX),

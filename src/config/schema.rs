@@ -69,6 +69,7 @@ pub(super) const SETTINGS: &[(&str, Shape)] = &[
     ("propagation.lease", Span("1s", "1h")),
     ("propagation.poll_interval", Span("10ms", "1m")),
     ("propagation.fan_out_batch", Integer(1, 4096)),
+    ("propagation.blocking_readers_max", Integer(0, 4096)),
     ("propagation.gather", Span("0s", "1s")),
     ("propagation.drain_timeout", Span("0s", "10m")),
     ("propagation.backoff_first", Span("1ms", "1h")),

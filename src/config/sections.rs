@@ -178,6 +178,8 @@ pub struct Propagation {
     pub poll_interval: Duration,
     /// Stream entries fanned out at once.
     pub fan_out_batch: usize,
+    /// Connections of a worker that wait for events, on a cluster.
+    pub blocking_readers_max: usize,
     /// After a fan-out, what comes within so long goes together in the next.
     #[serde(with = "humantime_serde")]
     pub gather: Duration,

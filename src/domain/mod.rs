@@ -15,6 +15,7 @@ mod operator;
 mod publish;
 mod retry;
 mod rules;
+mod shares;
 mod stock;
 mod text;
 
@@ -33,5 +34,6 @@ pub use operator::{DISCARDED, Operator};
 pub use publish::{DesiredState, PublishPolicy};
 pub use retry::Backoff;
 pub use rules::{ChannelRules, Patience};
+pub use shares::partition_owner;
 pub use stock::{Level, QUANTITY_MAX, Quantity, QuantityProblem, SetCondition, Ttl, TtlProblem};
 pub use text::{Text, TextProblem};

@@ -8,7 +8,7 @@ use std::{
 
 use metrics::gauge;
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, watch},
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
     time::sleep_until,
 };
 use tokio_stream::wrappers::ReceiverStream;
@@ -18,7 +18,7 @@ use tonic::Status;
 use crate::{
     domain::{Event, EventId, Partition, Sku},
     proto,
-    store::{EntryId, Store, StoreError, StoredLevel, Tail},
+    store::{EntryId, Growth, Store, StoreError, StoredLevel, Tail},
     telemetry,
 };
 
@@ -83,6 +83,7 @@ impl Watches {
         let watch = Watch {
             store: self.store.clone(),
             wanted: skus.iter().cloned().collect(),
+            read_to: vec![None; passed.len()],
             passed,
             told: HashMap::new(),
             // Who comes with a token has one; who names SKUs gets one with the last count.
@@ -127,6 +128,8 @@ struct Watch {
     wanted: HashSet<Sku>,
     /// The last event passed, per partition.
     passed: Vec<EventId>,
+    /// Where the stream of each partition ended when all of it was read.
+    read_to: Vec<Option<EntryId>>,
     /// The versions of the counts sent at the start, which hold what the first events may still say.
     told: HashMap<Sku, i64>,
     /// Whether the counts at the start are told: before that no token goes on from here.
@@ -144,7 +147,7 @@ impl Watch {
     async fn run(
         mut self,
         snapshot: Vec<Sku>,
-        grown: watch::Receiver<u64>,
+        grown: Growth,
         deadline: Option<Deadline>,
         ending: Ending,
         last_words: Option<LastWords>,
@@ -170,19 +173,19 @@ impl Watch {
         gauge!(telemetry::WATCHES).decrement(1.0);
     }
 
-    async fn serve(&mut self, snapshot: &[Sku], mut grown: watch::Receiver<u64>) -> Result<Gone, Problem> {
+    async fn serve(&mut self, snapshot: &[Sku], mut grown: Growth) -> Result<Gone, Problem> {
         if let Some(Gone) = self.tell_counts(snapshot).await? {
             return Ok(Gone);
         }
         self.is_begun = true;
         loop {
             grown.mark_unchanged();
-            while let Some(more) = self.read_on().await? {
+            while let Some(more) = self.read_on(&grown).await? {
                 if let More::Gone = more {
                     return Ok(Gone);
                 }
             }
-            if grown.changed().await.is_err() {
+            if !grown.changed().await {
                 return Err(StoreError::Draining.into());
             }
         }
@@ -222,13 +225,18 @@ impl Watch {
     }
 
     /// Reads what follows in each partition; None when there was nothing.
-    async fn read_on(&mut self) -> Result<Option<More>, Problem> {
+    async fn read_on(&mut self, grown: &Growth) -> Result<Option<More>, Problem> {
         let mut any = false;
         for lane in 0..self.passed.len() {
             let passed = self.passed[lane];
             let from = EntryId { ms: passed.entry_ms, seq: passed.entry_seq };
+            if self.read_to[lane].is_some_and(|end| !grown.may_follow(passed.partition, end)) {
+                continue;
+            }
             let entries =
                 self.store.entries(passed.partition, from, EntryId::END, READ_ENTRIES, false).await?;
+            let is_all = entries.len() < READ_ENTRIES;
+            let end = entries.last().map_or(from, |entry| entry.id);
             for entry in entries {
                 let Some(events) = entry.events else {
                     tracing::error!(entry = %entry.id, "an event entry does not parse; watchers go on without it");
@@ -252,6 +260,7 @@ impl Watch {
                     }));
                 }
             }
+            self.read_to[lane] = is_all.then_some(end);
         }
         Ok(any.then_some(More::Maybe))
     }

@@ -12,6 +12,7 @@ use std::{
 
 use lru::LruCache;
 use metrics::gauge;
+use redis::Cmd;
 use tokio::{
     sync::Notify,
     time::{Instant, sleep},
@@ -19,7 +20,7 @@ use tokio::{
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    domain::{Level, Sku},
+    domain::{Level, Partition, Sku},
     telemetry,
 };
 
@@ -163,17 +164,18 @@ impl Store {
     async fn keep_while_wanted(&self, copy: &LevelCopy, refresh: Duration) -> Result<(), StoreError> {
         // Before the places are read: they must be those of the Redis that is followed.
         let connection = self.topology_generation();
-        let mut places = Vec::new();
-        for partition in self.partitions().all() {
-            places.push((partition, self.last_entry(partition).await?));
-        }
+        let partitions: Vec<Partition> = self.partitions().all().collect();
+        let mut places = self.ends(&partitions).await?;
         copy.begin();
         let mut read_at = Instant::now();
         while copy.is_wanted() {
             let sent_at = Instant::now();
             let mut is_all = true;
-            for (partition, place) in &mut places {
-                let entries = self.entries_after(&self.inner.keys.events(*partition), *place).await?;
+            let asks = places.iter().map(|(partition, place)| self.entries_after(*partition, *place));
+            let answers = self.query_each(&asks.collect::<Vec<_>>()).await;
+            for ((_, place), answer) in places.iter_mut().zip(answers) {
+                let entries: Vec<_> =
+                    changes::streams(answer?)?.into_iter().flat_map(|(_, entries)| entries).collect();
                 is_all = is_all && entries.len() < READ_ENTRIES;
                 for entry in entries {
                     let Some(changes) = entry.changes else { return Ok(()) };
@@ -194,11 +196,11 @@ impl Store {
         Ok(())
     }
 
-    async fn entries_after(&self, key: &str, place: EntryId) -> Result<Vec<changes::Delivery>, StoreError> {
+    fn entries_after(&self, partition: Partition, place: EntryId) -> (String, Cmd) {
+        let key = self.inner.keys.events(partition);
         let mut command = redis::cmd("XREAD");
-        command.arg("COUNT").arg(READ_ENTRIES).arg("STREAMS").arg(key).arg(place.to_string());
-        let streams = changes::streams(self.query_at(key, &command).await?)?;
-        Ok(streams.into_iter().flat_map(|(_, entries)| entries).collect())
+        command.arg("COUNT").arg(READ_ENTRIES).arg("STREAMS").arg(&key).arg(place.to_string());
+        (key, command)
     }
 }
 

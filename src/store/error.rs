@@ -85,6 +85,27 @@ pub enum StoreError {
     },
 }
 
+impl StoreError {
+    /// Whether it tells of the server, and not of what was asked: whatever else is asked there now fails too.
+    pub fn is_of_server(&self) -> bool {
+        match self {
+            Self::Unavailable { .. }
+            | Self::Disconnected { .. }
+            | Self::NoAnswer { .. }
+            | Self::NotReady { .. }
+            | Self::OutOfMemory => true,
+            Self::Unconfirmed { .. }
+            | Self::DurabilityUnavailable { .. }
+            | Self::Overloaded { .. }
+            | Self::Draining
+            | Self::Broken { .. }
+            | Self::WrongType { .. }
+            | Self::Corrupt { .. }
+            | Self::Refused { .. } => false,
+        }
+    }
+}
+
 /// What a Redis lacks to confirm a level of durability, and how to mend it.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum Lack {

@@ -15,6 +15,19 @@ pub struct ExposurePlace {
     rank: isize,
 }
 
+impl ExposurePlace {
+    /// This place, or the next that is in one of these partitions, which are in order; None behind the last of them.
+    pub fn within(self, partitions: &[Partition]) -> Option<Self> {
+        let partition = partitions.iter().find(|partition| partition.0 >= self.partition)?.0;
+        if partition == self.partition { Some(self) } else { Some(Self { partition, ..Self::default() }) }
+    }
+
+    /// Whether it is the first of its partition.
+    pub fn is_first(self) -> bool {
+        !self.is_among_dead && self.rank == 0
+    }
+}
+
 /// How late a channel is, as it is told once over all workers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Lateness {
@@ -34,26 +47,10 @@ impl Lateness {
 }
 
 impl Store {
-    /// Whether any configured channel has something it has not confirmed, or a dead letter. One command per partition.
-    pub async fn any_unconfirmed(&self) -> Result<bool, StoreError> {
-        let exists = |partition| {
-            let mut exists = redis::cmd("EXISTS");
-            for channel in self.channels() {
-                let of = self.inner.keys.channel(partition, channel);
-                exists.arg(of.dirty).arg(of.dead);
-            }
-            (self.inner.keys.events(partition), exists)
-        };
-        if self.channels().is_empty() {
-            return Ok(false);
-        }
-        let asks: Vec<_> = self.partitions().all().map(exists).collect();
-        for found in self.query_each(&asks).await {
-            if self.inner.nodes.read::<u64>(found?)? > 0 {
-                return Ok(true);
-            }
-        }
-        Ok(false)
+    /// The partitions where a configured channel has something it has not confirmed, or a dead letter. One command per partition, all
+    /// at once.
+    pub async fn partitions_unconfirmed(&self) -> Result<Vec<Partition>, StoreError> {
+        self.partitions_holding(|of| [of.dirty, of.dead]).await
     }
 
     /// Of the next 1,000 SKUs a channel has not confirmed, and the next 1,000 dead letters after the last of them: units it shows

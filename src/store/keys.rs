@@ -65,6 +65,11 @@ impl Keys {
         format!("{}:bell", self.namespace)
     }
 
+    /// The workers that read events, by when they were last heard of.
+    pub(super) fn workers(&self) -> String {
+        format!("{}:workers", self.namespace)
+    }
+
     /// Which worker walks all stock for a channel.
     pub(super) fn walk(&self, channel: &ChannelId) -> String {
         format!("{}:{{c:{channel}}}:walk", self.namespace)
@@ -158,7 +163,10 @@ mod tests {
         let transact = keys.transact(seven, 20_778);
         assert_eq!(keys.meta(), "sg:meta");
         assert_eq!(keys.control(&ChannelId::parse("web").expect("legal")), "sg:{c:web}:ctl");
-        assert_eq!([keys.channels(), keys.policies()], ["sg:channels", "sg:policies"]);
+        assert_eq!(
+            [keys.channels(), keys.policies(), keys.workers()],
+            ["sg:channels", "sg:policies", "sg:workers"]
+        );
         assert_eq!(
             transact,
             [

@@ -109,7 +109,8 @@ impl Store {
         self.clock_at(&self.inner.keys.stock(partition)).await
     }
 
-    async fn clock_at(&self, key: &str) -> Result<i64, StoreError> {
+    /// The clock of the server that has a key, in ms.
+    pub(super) async fn clock_at(&self, key: &str) -> Result<i64, StoreError> {
         if let Clock::Moved(now_ms) = &self.inner.settings.clock {
             return Ok(now_ms.load(std::sync::atomic::Ordering::SeqCst));
         }

@@ -10,6 +10,7 @@ mod changes;
 mod committer;
 mod control;
 mod copy;
+mod crew;
 mod dead;
 mod decode;
 pub mod embedded;
@@ -40,6 +41,7 @@ mod stream_stats;
 mod sync;
 mod tail;
 mod verify;
+mod work;
 
 use std::sync::{Arc, OnceLock, atomic::AtomicI64};
 
@@ -59,7 +61,7 @@ use nodes::{Layout, Nodes};
 use queue::Queue;
 
 pub use address::{Address, AddressError};
-pub use bell::BellReader;
+pub use bell::{BellReader, Ring};
 pub use changes::{Change, Delivery};
 pub use control::{ChannelControl, ChannelPause, Permit, Report, Reported, Shut};
 pub use copy::{LevelCopy, ReadMark};
@@ -75,7 +77,9 @@ pub use link::LinkSettings;
 pub use login::{CertificateError, Certificates, Login};
 pub use meta::PrepareError;
 pub use pending::Pending;
-pub use propagation::{Claim, Claimed, EventReader, SettleOutcome, Settled, Settlement, Shown, Told};
+pub use propagation::{
+    Claim, Claimed, EventReader, ReadPlace, SettleOutcome, Settled, Settlement, Shown, Standing, Told,
+};
 pub use repartition::{
     Repartition, RepartitionError, RepartitionStep, Repartitioned, ShopTotals, Teller, abandon_repartition,
     repartition,
@@ -84,7 +88,7 @@ pub use seed::{Seeding, SeedingCause};
 pub use settings::{AtomicDomain, Clock, DurabilitySettings, StoreSettings};
 pub use stream_stats::StreamStats;
 pub use sync::{ChannelCounts, SyncState};
-pub use tail::Tail;
+pub use tail::{Growth, Tail};
 pub use verify::{Finding, FindingKind, VerifyReport};
 
 /// Connections, to each server of a cluster, on which batches wait to be more durable than memory: so many at a time.
@@ -220,11 +224,6 @@ impl Store {
         Ok(())
     }
 
-    /// What one script may touch.
-    pub fn atomic_domain(&self) -> AtomicDomain {
-        self.inner.settings.domain
-    }
-
     /// The answer to a request for a hold that no gateway of this store can have made.
     fn foreign(&self, mutation: &Mutation) -> Option<Answer> {
         let is_foreign = mutation.hold().is_some_and(|hold| !self.knows(hold));
@@ -258,6 +257,11 @@ impl Store {
     /// How many partitions there are.
     pub fn partitions(&self) -> Partitions {
         self.inner.settings.partitions
+    }
+
+    /// What one script may touch.
+    pub fn atomic_domain(&self) -> AtomicDomain {
+        self.inner.settings.domain
     }
 
     /// The configured channels, in order.

@@ -4,6 +4,7 @@ mod claim;
 mod fan_out;
 mod group;
 mod settle;
+mod standing;
 mod texts;
 
 use redis::Value;
@@ -16,8 +17,9 @@ use super::{
 
 pub use claim::{Claim, Claimed, Shown};
 pub(super) use fan_out::{Marked, Tell};
-pub use group::EventReader;
+pub use group::{EventReader, ReadPlace};
 pub use settle::{SettleOutcome, Settled, Settlement, Told};
+pub use standing::Standing;
 pub(super) use texts::{Confirmed, Work};
 
 /// The consumer group that carries events to due sets.

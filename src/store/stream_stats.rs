@@ -31,20 +31,44 @@ pub struct StreamStats {
 }
 
 impl Store {
-    /// Time of the oldest entry that is not carried to channels yet, in ms of the Redis clock; None when all are. Three round
-    /// trips and more per partition.
+    /// Time of the oldest entry that is not carried to channels yet, in ms of the Redis clock; None when all are. One command per
+    /// partition while all is carried, up to three more where it is not; in three round trips at most. A partition that cannot be
+    /// asked now is left out, unless none can.
     pub async fn oldest_uncarried_ms(&self) -> Result<Option<i64>, StoreError> {
-        let mut oldest: Option<i64> = None;
-        for partition in self.partitions().all() {
+        let standings = self.standings().await;
+        let all_fail = standings.iter().all(Result::is_err);
+        let (mut unread, mut pending) = (Vec::new(), Vec::new());
+        for (partition, standing) in self.partitions().all().zip(standings) {
+            let standing = match standing {
+                Ok(Some(standing)) => standing,
+                Err(fault) if all_fail => return Err(fault),
+                Ok(None) | Err(_) => continue,
+            };
             let key = self.inner.keys.events(partition);
-            let Some(group) = self.carrying_group(&key).await? else { continue };
-            let mut next = redis::cmd("XRANGE");
-            next.arg(&key).arg(format!("({}", group.last_delivered_id)).arg("+").arg("COUNT").arg(1);
-            let unread = at_ms(&self.query_at(&key, &next).await?);
-            let pending = self.oldest_pending_ms(&key, group.pending).await?;
-            oldest = [oldest, unread, pending].into_iter().flatten().min();
+            if standing.has_unread {
+                let mut next = redis::cmd("XRANGE");
+                next.arg(&key).arg(format!("({}", standing.read_to)).arg("+").arg("COUNT").arg(1);
+                unread.push((key.clone(), next));
+            }
+            if standing.pending > 0 {
+                let mut oldest = redis::cmd("XPENDING");
+                oldest.arg(&key).arg(GROUP).arg("-").arg("+").arg(1);
+                pending.push((key, oldest));
+            }
         }
-        Ok(oldest)
+        let (unread, oldest) = futures_util::join!(self.query_each(&unread), self.query_each(&pending));
+        let entries = pending.iter().zip(oldest).filter_map(|((key, _), oldest)| {
+            let oldest: Vec<(String, String, i64, i64)> = redis::from_redis_value(oldest.ok()?).ok()?;
+            let (id, ..) = oldest.into_iter().next()?;
+            let mut entry = redis::cmd("XRANGE");
+            entry.arg(key).arg(&id).arg(&id);
+            Some((id, (key.clone(), entry)))
+        });
+        let (ids, entries): (Vec<_>, Vec<_>) = entries.unzip();
+        let entries = self.query_each(&entries).await;
+        let pending =
+            ids.iter().zip(entries).filter_map(|(id, entry)| at_ms(&entry.ok()?).or_else(|| id_ms(id)));
+        Ok(unread.into_iter().filter_map(|entry| at_ms(&entry.ok()?)).chain(pending).min())
     }
 
     /// Counts the stream of every partition, in order; some five round trips each.

@@ -1,6 +1,8 @@
 //! How far behind channels are: counts per channel, and one SKU on one channel.
 
-use crate::domain::{ChannelId, Sku};
+use redis::{Cmd, Value};
+
+use crate::domain::{ChannelId, Partition, Sku};
 
 use super::{
     Store, StoreError,
@@ -51,68 +53,54 @@ pub struct SyncState {
     pub last_error: String,
 }
 
-type Counted = (u64, u64, u64, u64, u64, Vec<(String, f64)>);
+/// Commands per partition that count a channel.
+const COUNTS: usize = 6;
 
 impl Store {
     /// Counts of one channel, summed over the partitions; O(partitions × log due).
     pub async fn channel_counts(&self, channel: &ChannelId) -> Result<ChannelCounts, StoreError> {
-        let now_ms = self.now_ms().await?;
-        let mut sum = ChannelCounts::default();
-        for partition in self.partitions().all() {
-            let keys = self.inner.keys.channel(partition, channel);
-            let mut pipeline = redis::pipe();
-            let parked = (format!("({now_ms}"), format!("({LATER}"));
-            pipeline.zcard(&keys.due).zcount(&keys.due, parked.0, parked.1).zcount(&keys.due, LATER, "+inf");
-            pipeline.zcard(&keys.lease).zcard(&keys.dead);
-            pipeline.cmd("ZRANGE").arg(&keys.dirty).arg(0).arg(0).arg("WITHSCORES");
-            let (due, retrying, behind, leased, dead, oldest): Counted =
-                self.pipeline_at(&keys.due, &pipeline).await?;
-            sum.due += due;
-            sum.retrying += retrying;
-            sum.behind += behind;
-            sum.leased += leased;
-            sum.dead += dead;
-            // Scores are whole ms below 2^53.
-            let oldest_ms = oldest.first().map(|(_, score)| *score as i64);
-            sum.oldest_unconfirmed_ms = match (sum.oldest_unconfirmed_ms, oldest_ms) {
-                (Some(one), Some(other)) => Some(one.min(other)),
-                (one, other) => one.or(other),
-            };
-        }
-        Ok(sum)
+        self.channel_counts_in(channel, &self.partitions().all().collect::<Vec<_>>()).await
     }
 
-    /// The configured channels a worker could tell something now: something is due, or a lease ran out. One command per
-    /// partition while nothing waits anywhere; else O(channels × log due).
-    pub async fn channels_with_work(&self) -> Result<Vec<ChannelId>, StoreError> {
-        let mut with_work = Vec::new();
-        if self.channels().is_empty() {
-            return Ok(with_work);
-        }
+    /// The same of some partitions; six commands each, all at once.
+    pub async fn channel_counts_in(
+        &self,
+        channel: &ChannelId,
+        partitions: &[Partition],
+    ) -> Result<ChannelCounts, StoreError> {
         let now_ms = self.now_ms().await?;
-        for partition in self.partitions().all() {
-            let keys: Vec<_> =
-                self.channels().iter().map(|channel| self.inner.keys.channel(partition, channel)).collect();
-            let mut exists = redis::cmd("EXISTS");
-            for of in &keys {
-                exists.arg(&of.due).arg(&of.lease);
-            }
-            if self.query_at::<u64>(&keys[0].due, &exists).await? == 0 {
-                continue;
-            }
-            let mut pipeline = redis::pipe();
-            for of in &keys {
-                pipeline.zcount(&of.due, "-inf", now_ms).zcount(&of.due, LATER, "+inf");
-                pipeline.zcount(&of.lease, "-inf", now_ms);
-            }
-            let counts: Vec<u64> = self.pipeline_at(&keys[0].due, &pipeline).await?;
-            for (channel, counts) in self.channels().iter().zip(counts.chunks_exact(3)) {
-                if counts.iter().any(|count| *count > 0) && !with_work.contains(channel) {
-                    with_work.push(channel.clone());
-                }
-            }
+        let mut asks: Vec<(String, Cmd)> = Vec::with_capacity(partitions.len() * COUNTS);
+        for partition in partitions {
+            let of = self.inner.keys.channel(*partition, channel);
+            let asked = |key: &String, command: &str, arguments: &[String]| {
+                let mut asked = redis::cmd(command);
+                asked.arg(key).arg(arguments);
+                (key.clone(), asked)
+            };
+            asks.extend([
+                asked(&of.due, "ZCARD", &[]),
+                asked(&of.due, "ZCOUNT", &[format!("({now_ms}"), format!("({LATER}")]),
+                asked(&of.due, "ZCOUNT", &[LATER.to_string(), "+inf".to_owned()]),
+                asked(&of.lease, "ZCARD", &[]),
+                asked(&of.dead, "ZCARD", &[]),
+                asked(&of.dirty, "ZRANGE", &["0", "0", "WITHSCORES"].map(str::to_owned)),
+            ]);
         }
-        Ok(with_work)
+        let (nodes, mut sum) = (&self.inner.nodes, ChannelCounts::default());
+        let mut answers = self.query_each(&asks).await.into_iter();
+        let mut next = || answers.next().unwrap_or_else(|| Ok(Value::Nil));
+        for _ in partitions {
+            sum.due += nodes.read::<u64>(next()?)?;
+            sum.retrying += nodes.read::<u64>(next()?)?;
+            sum.behind += nodes.read::<u64>(next()?)?;
+            sum.leased += nodes.read::<u64>(next()?)?;
+            sum.dead += nodes.read::<u64>(next()?)?;
+            let oldest: Vec<(String, f64)> = nodes.read(next()?)?;
+            // Scores are whole ms below 2^53.
+            let oldest_ms = oldest.first().map(|(_, score)| *score as i64);
+            sum.oldest_unconfirmed_ms = [sum.oldest_unconfirmed_ms, oldest_ms].into_iter().flatten().min();
+        }
+        Ok(sum)
     }
 
     /// What one channel knows about one SKU.

@@ -1,4 +1,5 @@
-//! Hears what other processes ring for: an operator's word, or marks on a channel that is served here and not there.
+//! Hears what other processes ring for: an operator's word, marks on a channel that is served here and not there, workers that came
+//! or went.
 
 use tokio_util::sync::CancellationToken;
 
@@ -29,8 +30,6 @@ async fn listen(store: &Store, wake: &Wake, outage: &mut Outage) -> Result<(), S
     outage.is_over();
     wake.ring_all();
     loop {
-        for channel in bell.next(READ_WAIT_MS).await? {
-            wake.ring(&channel);
-        }
+        bell.next(READ_WAIT_MS).await?.iter().for_each(|ring| wake.ring(ring));
     }
 }

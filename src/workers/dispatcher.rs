@@ -1,8 +1,10 @@
 //! Tells one channel the stock: permit, claim, push, settle. Each channel has its own, so a sick one hurts nobody else.
 //!
-//! What is pushed is read at the claim, so a retry carries the newest number. A push whose worker dies leaves its lease to run
+//! It looks only into partitions it was told of, or where a retry is due by then: an idle channel asks Redis nothing. What is pushed is
+//! read at the claim, so a retry carries the newest number. A push whose worker dies leaves its lease to run
 //! out; the SKU is then due again. At shutdown pushes are given some time, then cut off and their leases handed back.
 
+mod agenda;
 mod judge;
 mod meters;
 mod push;
@@ -16,8 +18,8 @@ use std::{
 };
 
 use tokio::{
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc},
+    time::{Instant, sleep_until, timeout},
 };
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{debug, warn};
@@ -31,9 +33,9 @@ use super::{
     ChannelSetup, Ears, FAULT_PAUSE,
     gate::{Gate, Pass, Ticket},
     outage::Outage,
-    pause,
 };
 
+use agenda::Agenda;
 use meters::Meters;
 use push::InHand;
 
@@ -61,12 +63,11 @@ struct Shared {
     cut: CancellationToken,
 }
 
-/// How a look for work ended.
-enum Round {
-    /// Nothing is due for so long.
-    Idle(Duration),
-    /// The channel is to be left alone for so long, whatever is due.
-    Shut(Duration),
+/// What a look into a partition showed.
+struct Look {
+    partition: Partition,
+    /// When there is something to do there; None: nothing is known of.
+    found: Result<Option<Instant>, StoreError>,
 }
 
 impl ChannelWorker {
@@ -83,42 +84,42 @@ impl ChannelWorker {
     /// Serves the channel until told to stop.
     pub(super) async fn run(self, stop: CancellationToken) {
         let pushes = TaskTracker::new();
-        let mut partition_first: u16 = 0;
-        let mut outage = Outage::of("claim what is due", Some(self.shared.setup.id.as_str()));
+        let (looked, mut looks) = mpsc::channel(self.permits.available_permits());
+        let channel = self.shared.setup.id.as_str();
+        let mut outage = Outage::of("claim what is due", Some(channel));
+        let mut agenda = Agenda::new(self.shared.store.partitions());
+        self.look_everywhere(&mut agenda).await;
+        let mut shut_until = None;
+        let ears = &self.shared.ears;
         while !stop.is_cancelled() {
-            let round = match self.round(partition_first, &pushes, &stop).await {
-                Ok(round) => {
-                    outage.is_over();
-                    round
+            let now = Instant::now();
+            let is_open = shut_until.is_none_or(|until| until <= now);
+            if is_open {
+                self.hear(&mut agenda).await;
+            }
+            let next_at = if is_open { agenda.next_at() } else { shut_until };
+            let is_ready = is_open && next_at.is_some_and(|at| at <= now);
+            tokio::select! {
+                biased;
+                () = stop.cancelled() => break,
+                Some(look) = looks.recv() => self.note(look, &mut agenda, &mut outage).await,
+                Ok(permit) = Arc::clone(&self.permits).acquire_owned(), if is_ready => {
+                    let begun = self.begin(permit, &mut agenda, &pushes, &looked).await;
+                    shut_until = begun.unwrap_or_else(|fault| {
+                        outage.is_felt(&fault);
+                        Some(FAULT_PAUSE)
+                    }).map(|wait| Instant::now() + wait);
                 }
-                Err(fault) => {
-                    outage.is_felt(&fault);
-                    if !pause(FAULT_PAUSE, &stop).await {
-                        break;
-                    }
-                    continue;
-                }
-            };
-            partition_first = partition_first.wrapping_add(1);
-            let ears = &self.shared.ears;
-            match round {
-                Round::Idle(wait) => tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = ears.due.notified() => {}
-                    () = ears.bell.notified() => {}
-                    () = tokio::time::sleep(wait) => {} // why: until the next retry is due, by its own clock
-                },
+                () = ears.bell.notified() => shut_until = None,
                 // What becomes due changes nothing while the channel is left alone; an operator's word may.
-                Round::Shut(wait) => tokio::select! {
-                    () = stop.cancelled() => break,
-                    () = ears.bell.notified() => {}
-                    () = tokio::time::sleep(wait) => {} // why: until the channel may be called again
-                },
+                () = ears.due.notified(), if is_open => {}
+                () = sleep_until(next_at.unwrap_or(now + SLEEP_MAX)), if !is_ready => {} // why: until the next retry is due, or a call may go
             }
         }
+        // Nobody hears any more what is found.
+        drop(looks);
         pushes.close();
-        if tokio::time::timeout(self.drain_timeout, pushes.wait()).await.is_err() {
-            let channel = self.shared.setup.id.as_str();
+        if timeout(self.drain_timeout, pushes.wait()).await.is_err() {
             warn!(
                 channel,
                 on_their_way = pushes.len(),
@@ -137,81 +138,123 @@ impl ChannelWorker {
         }
     }
 
-    /// Claims and pushes until a full turn finds nothing due, or the channel is to be left alone.
-    async fn round(
-        &self,
-        partition_first: u16,
-        pushes: &TaskTracker,
-        stop: &CancellationToken,
-    ) -> Result<Round, StoreError> {
-        let count = self.shared.store.partitions().count();
-        loop {
-            let (mut next, mut is_done) = (SLEEP_MAX, true);
-            for step in 0..count {
-                // One claim each, another partition first each time: none is starved while calls are scarce.
-                let partition = Partition((partition_first % count + step) % count);
-                let permit = tokio::select! {
-                    () = stop.cancelled() => return Ok(Round::Idle(Duration::ZERO)),
-                    permit = Arc::clone(&self.permits).acquire_owned() => permit,
-                };
-                let Ok(permit) = permit else { return Ok(Round::Idle(SLEEP_MAX)) };
-                let limit = self.shared.batch.load(Ordering::Relaxed);
-                let ticket = match self.shared.gate.ask().await? {
-                    Pass::Go(ticket) | Pass::Probe(ticket) => ticket,
-                    Pass::Wait { wait, why } => {
-                        self.shared.count_wait(why);
-                        return Ok(Round::Shut(wait));
-                    }
-                };
-                match self.claim_and_push(partition, ticket, limit, permit, pushes).await? {
-                    Some(next_in) => next = next.min(next_in),
-                    None => is_done = false,
-                }
-            }
-            if is_done {
-                return Ok(Round::Idle(next));
-            }
+    /// Puts on the agenda what somebody woke us for.
+    async fn hear(&self, agenda: &mut Agenda) {
+        let news = self.shared.ears.take_news();
+        let now = Instant::now();
+        for partition in news.partitions {
+            agenda.look(partition, now);
+        }
+        if news.everywhere {
+            self.look_everywhere(agenda).await;
         }
     }
 
-    /// Claims once and pushes what it got; when there is more to do, or None when there is more now.
+    /// Puts on the agenda every partition where something is due or leased.
+    async fn look_everywhere(&self, agenda: &mut Agenda) {
+        let shared = &self.shared;
+        let now = Instant::now();
+        for partition in shared.store.partitions_with_work(&shared.setup.id).await {
+            agenda.look(partition, now);
+        }
+    }
+
+    /// Begins to look into the next partition, if a call may go; else for how long none may.
+    async fn begin(
+        &self,
+        permit: OwnedSemaphorePermit,
+        agenda: &mut Agenda,
+        pushes: &TaskTracker,
+        looked: &mpsc::Sender<Look>,
+    ) -> Result<Option<Duration>, StoreError> {
+        let limit = self.shared.batch.load(Ordering::Relaxed);
+        let ticket = match self.shared.gate.ask().await? {
+            Pass::Go(ticket) | Pass::Probe(ticket) => ticket,
+            Pass::Wait { wait, why } => {
+                self.shared.count_wait(why);
+                return Ok(Some(wait));
+            }
+        };
+        let Some(partition) = agenda.begin(Instant::now()) else {
+            self.shared.give_back(ticket).await;
+            return Ok(None);
+        };
+        let (shared, looked) = (Arc::clone(&self.shared), looked.clone());
+        pushes.spawn(async move {
+            shared.claim_and_push(partition, ticket, limit, &looked).await;
+            drop(permit);
+        });
+        Ok(None)
+    }
+
+    /// Takes in what a look into a partition showed.
+    async fn note(&self, look: Look, agenda: &mut Agenda, outage: &mut Outage) {
+        let Look { partition, found } = look;
+        match found {
+            Ok(next) => {
+                if agenda.is_sick(partition) {
+                    agenda.is_well(&self.shared.store.beside(partition).await);
+                }
+                agenda.done(partition, next);
+                if !agenda.is_failing() {
+                    outage.is_over();
+                }
+            }
+            Err(fault) => {
+                let others = match fault.is_of_server() {
+                    true => self.shared.store.beside(partition).await,
+                    false => Vec::new(),
+                };
+                agenda.failed(partition, &others, Instant::now(), FAULT_PAUSE);
+                outage.is_felt(&fault);
+            }
+        }
+    }
+}
+
+impl Shared {
+    /// Claims once, says when there is more to do, and pushes what it got.
     async fn claim_and_push(
         &self,
         partition: Partition,
         ticket: Ticket,
         limit: usize,
-        permit: OwnedSemaphorePermit,
-        pushes: &TaskTracker,
-    ) -> Result<Option<Duration>, StoreError> {
-        let shared = &self.shared;
-        let (store, setup) = (&shared.store, &shared.setup);
+        looked: &mpsc::Sender<Look>,
+    ) {
         // Names one lease among those a SKU ever had; short, since it is written for every SKU.
         let token = format!("{:016x}", fastrand::u64(..));
-        let lease_end = Instant::now() + store.lease();
-        let claim = match store.claim(partition, &setup.id, &setup.rules, &token, limit).await {
-            Ok(claim) => claim,
-            Err(fault) => {
-                shared.give_back(ticket).await;
-                return Err(fault);
+        let lease_end = Instant::now() + self.store.lease();
+        let (setup, is_probe) = (&self.setup, ticket.is_probe());
+        let found = match self.store.claim(partition, &setup.id, &setup.rules, &token, limit).await {
+            Ok(claim) if claim.items.is_empty() && claim.broken.is_empty() => Ok((None, claim.next_in_ms)),
+            Ok(claim) => {
+                // A claim that is not full has left nothing that is due now.
+                let is_full = claim.items.len() + claim.broken.len() >= limit;
+                let next_in_ms = if is_full { Some(0) } else { claim.next_in_ms };
+                Ok((Some(claim), next_in_ms))
             }
+            Err(fault) => Err(fault),
         };
-        if claim.items.is_empty() && claim.broken.is_empty() {
-            shared.give_back(ticket).await;
-            return Ok(Some(claim.next_in_ms.map_or(SLEEP_MAX, Duration::from_millis)));
-        }
-        // A claim that is not full has left nothing that is due now.
-        let is_full = claim.items.len() + claim.broken.len() >= limit;
-        let next_in = claim.next_in_ms.map_or(SLEEP_MAX, Duration::from_millis);
-        let shared = Arc::clone(shared);
-        pushes.spawn(async move {
-            shared.push(InHand { partition, token, claim, lease_end }, ticket).await;
-            drop(permit);
-        });
-        Ok((!is_full).then_some(next_in))
+        let next_at =
+            |in_ms: Option<u64>| in_ms.map(|ms| Instant::now() + Duration::from_millis(ms).min(SLEEP_MAX));
+        let (claim, found) = match found {
+            Ok((claim, next_in_ms)) => (claim, Ok(next_at(next_in_ms))),
+            Err(fault) => (None, Err(fault)),
+        };
+        let Some(claim) = claim else {
+            self.give_back(ticket).await;
+            // Nobody listens any more who was told to stop.
+            let _ = looked.send(Look { partition, found }).await;
+            if is_probe {
+                // It is to be had again at once, where something is due.
+                self.ears.reopened();
+            }
+            return;
+        };
+        let _ = looked.send(Look { partition, found }).await;
+        self.push(InHand { partition, token, claim, lease_end }, ticket).await;
     }
-}
 
-impl Shared {
     fn count_wait(&self, why: Shut) {
         let waits = &self.meters.waits;
         match why {

@@ -8,13 +8,15 @@ use tokio_util::sync::CancellationToken;
 use tracing::{debug, error, info};
 
 use crate::{
-    domain::{BreakerState, ChannelId, PublishPolicy},
+    domain::{BreakerState, ChannelId, Partition, PublishPolicy},
     store::{ChannelCounts, ExposurePlace, Lateness, Store, StoreError},
     telemetry,
 };
 
 use super::{WorkerSettings, pause};
 
+/// Partitions a walk goes through in one round, however little is in them.
+const PAGES_MAX: usize = 64;
 /// While nothing is unconfirmed anywhere, breakers and pauses are looked at every so many rounds.
 const QUIET_ROUNDS: u32 = 10;
 
@@ -65,21 +67,22 @@ impl Gauges {
         gauge!(telemetry::UNCARRIED_SECONDS).set(uncarried_ms as f64 / 1000.0);
         let is_stuck =
             u128::try_from(uncarried_ms).is_ok_and(|ms| ms > self.settings.lag_critical.as_millis());
-        let is_busy = is_stuck || self.store.any_unconfirmed().await?;
+        let unconfirmed = self.store.partitions_unconfirmed().await?;
+        let is_busy = is_stuck || !unconfirmed.is_empty();
         self.quiet_rounds = if is_busy { 0 } else { self.quiet_rounds.saturating_add(1) };
         if !is_busy && self.quiet_rounds != 1 && !self.quiet_rounds.is_multiple_of(QUIET_ROUNDS) {
             return Ok(());
         }
         for channel in &mut self.channels {
             let counts = match is_busy {
-                true => self.store.channel_counts(&channel.id).await?,
+                true => self.store.channel_counts_in(&channel.id, &unconfirmed).await?,
                 false => ChannelCounts::default(),
             };
             let lag_ms = counts.oldest_unconfirmed_ms.map_or(0, |oldest| (now_ms - oldest).max(0));
             let lag_ms = if is_stuck { lag_ms.max(uncarried_ms) } else { lag_ms };
             channel.show(&counts, lag_ms);
             channel.show_control(&self.store).await?;
-            channel.walk(&self.store, &counts).await?;
+            channel.walk(&self.store, &counts, &unconfirmed).await?;
             // A resync or a first telling takes its time, and nobody shows a wrong number meanwhile.
             let is_only_behind = !is_stuck && counts.leased == 0 && counts.due == counts.behind;
             let judged_ms = if is_only_behind { 0 } else { lag_ms };
@@ -124,22 +127,33 @@ impl Watched {
         Ok(())
     }
 
-    /// Goes one page on over the unconfirmed SKUs; the sum of a whole walk is what is shown.
-    async fn walk(&mut self, store: &Store, counts: &ChannelCounts) -> Result<(), StoreError> {
+    /// Goes on over the unconfirmed SKUs, up to a full page; the sum of a whole walk is what is shown.
+    async fn walk(
+        &mut self,
+        store: &Store,
+        counts: &ChannelCounts,
+        unconfirmed: &[Partition],
+    ) -> Result<(), StoreError> {
         let is_over = counts.oldest_unconfirmed_ms.is_none() && counts.dead == 0;
-        let next = if is_over {
+        if is_over {
             // Nothing is left to walk over, wherever the walk is.
-            self.exposed_so_far = 0;
-            None
-        } else {
-            let (units, next) = store.exposure_page(&self.id, &self.policy, self.place).await?;
-            self.exposed_so_far += units;
-            next
-        };
-        self.place = next.unwrap_or_default();
-        if next.is_some() {
-            return Ok(());
+            (self.place, self.exposed_so_far) = (ExposurePlace::default(), 0);
         }
+        for page in 0.. {
+            let place = self.place.within(unconfirmed).filter(|_| !is_over);
+            let Some(place) = place else { break };
+            if page > 0 && (page == PAGES_MAX || !place.is_first()) {
+                self.place = place;
+                return Ok(());
+            }
+            let (units, next) = store.exposure_page(&self.id, &self.policy, place).await?;
+            self.exposed_so_far += units;
+            match next {
+                Some(next) => self.place = next,
+                None => break,
+            }
+        }
+        self.place = ExposurePlace::default();
         let exposed = std::mem::take(&mut self.exposed_so_far);
         if self.exposed != Some(exposed) {
             self.exposed = Some(exposed);

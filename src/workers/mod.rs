@@ -12,10 +12,10 @@ mod lookout;
 mod outage;
 mod seeder;
 mod sweeper;
+mod wake;
 
 use std::{sync::Arc, time::Duration};
 
-use tokio::sync::Notify;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
@@ -25,6 +25,7 @@ use crate::{
 };
 
 use dispatcher::ChannelWorker;
+use wake::{Ears, Wake};
 
 pub use gate::{Gate, Pass, Ticket, Verdict};
 
@@ -40,6 +41,8 @@ pub struct WorkerSettings {
     pub poll_interval: Duration,
     /// Stream entries fanned out at once.
     pub fan_out_batch: usize,
+    /// Connections that wait for events at most, on a cluster; what is beyond is looked at again and again.
+    pub blocking_readers_max: usize,
     /// After a fan-out, what comes within so long goes together in the next.
     pub gather: Duration,
     /// How often overdue holds are looked for.
@@ -72,52 +75,6 @@ pub struct ChannelSetup {
     pub concurrency: usize,
 }
 
-/// What one channel's dispatcher listens to. A wake is kept until it is heard.
-#[derive(Clone, Default)]
-struct Ears {
-    /// Something became due.
-    due: Arc<Notify>,
-    /// The channel may be called again, or an operator said something.
-    bell: Arc<Notify>,
-}
-
-/// Wakes the dispatchers of this process.
-#[derive(Clone)]
-struct Wake {
-    channels: Arc<[(ChannelId, Ears)]>,
-    seeder: Arc<Notify>,
-}
-
-impl Wake {
-    /// Something became due on every channel.
-    fn all_due(&self) {
-        self.channels.iter().for_each(|(_, ears)| ears.due.notify_one());
-    }
-
-    fn due(&self, channel: &ChannelId) {
-        self.of(channel).for_each(|ears| ears.due.notify_one());
-    }
-
-    /// Somebody rang for this channel: an operator may have said something, or something became due.
-    fn ring(&self, channel: &ChannelId) {
-        self.of(channel).for_each(|ears| ears.bell.notify_one());
-        self.seeder.notify_one();
-    }
-
-    fn ring_all(&self) {
-        self.channels.iter().for_each(|(_, ears)| ears.bell.notify_one());
-        self.seeder.notify_one();
-    }
-
-    fn serves(&self, channel: &ChannelId) -> bool {
-        self.of(channel).next().is_some()
-    }
-
-    fn of(&self, channel: &ChannelId) -> impl Iterator<Item = &Ears> {
-        self.channels.iter().filter(move |(id, _)| id == channel).map(|(_, ears)| ears)
-    }
-}
-
 /// Spawns all workers on `tasks`; they end after `stop`.
 pub fn spawn(
     store: &Store,
@@ -131,8 +88,7 @@ pub fn spawn(
         // Nobody is to be told: a channel that is added later is told about all stock by the seeder.
         return;
     }
-    let channels = setups.iter().map(|setup| (setup.id.clone(), Ears::default())).collect();
-    let wake = Wake { channels, seeder: Arc::default() };
+    let wake = Wake::new(setups.iter().map(|setup| setup.id.clone()));
     tasks.spawn(fan_out::run(store.clone(), settings.clone(), wake.clone(), stop.clone()));
     tasks.spawn(bell::run(store.clone(), wake.clone(), stop.clone()));
     tasks.spawn(lookout::run(store.clone(), settings.clone(), wake.clone(), stop.clone()));
@@ -141,7 +97,7 @@ pub fn spawn(
     tasks.spawn(seeder.run(stop.clone()));
     let policies = setups.iter().map(|setup| (setup.id.clone(), setup.rules.policy)).collect();
     tasks.spawn(gauges::run(store.clone(), policies, settings.clone(), stop.clone()));
-    for (setup, (_, ears)) in setups.into_iter().zip(wake.channels.iter()) {
+    for (setup, ears) in setups.into_iter().zip(wake.ears()) {
         let worker = ChannelWorker::new(store.clone(), setup, settings.drain_timeout, ears.clone());
         tasks.spawn(worker.run(stop.clone()));
     }

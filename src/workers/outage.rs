@@ -1,8 +1,13 @@
 //! Says once that something cannot be done and once that it can again; a fault that lasts is not news four times a second.
 
+use std::{
+    collections::BTreeSet,
+    sync::{Mutex, PoisonError},
+};
+
 use tracing::{debug, info, warn};
 
-use crate::store::StoreError;
+use crate::{domain::Partition, store::StoreError};
 
 /// Whether a worker can do its work.
 pub(super) struct Outage {
@@ -30,6 +35,28 @@ impl Outage {
     pub(super) fn is_over(&mut self) {
         if std::mem::take(&mut self.is_on) {
             info!(channel = self.channel.as_deref(), "can {} again", self.work);
+        }
+    }
+}
+
+/// One that several feel, each for a partition: said once when it begins for the first, and once when it is over for the last.
+pub(super) struct Outages(Mutex<(Outage, BTreeSet<Partition>)>);
+
+impl Outages {
+    pub(super) fn of(work: &'static str) -> Self {
+        Self(Mutex::new((Outage::of(work, None), BTreeSet::new())))
+    }
+
+    pub(super) fn is_felt(&self, partition: Partition, fault: &StoreError) {
+        let mut felt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        felt.1.insert(partition);
+        felt.0.is_felt(fault);
+    }
+
+    pub(super) fn is_over(&self, partition: Partition) {
+        let mut felt = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if felt.1.remove(&partition) && felt.1.is_empty() {
+            felt.0.is_over();
         }
     }
 }

@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 use tracing::info;
 
 use crate::{
-    domain::ChannelId,
+    domain::{ChannelId, Partition},
     store::{Seeding, SeedingCause, Store, StoreError, WalkPosition},
 };
 
@@ -117,8 +117,12 @@ impl Seeder {
             if stop.is_cancelled() || !is_ours {
                 return Ok(());
             }
+            let first = position.partition;
             at = self.store.seed_channel(seeding, position).await?;
-            self.wake.due(&seeding.channel);
+            let last = at.as_ref().map_or(self.store.partitions().count() - 1, |next| next.partition);
+            for partition in first..=last {
+                self.wake.due_in(&seeding.channel, Partition(partition));
+            }
             pause(PAGE_PAUSE, stop).await;
         }
         self.store.mark_seeded(seeding, fingerprint).await?;

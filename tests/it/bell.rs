@@ -1,7 +1,10 @@
 //! The bell every worker hears, and the entries that are set aside.
 
 use redis::streams::StreamPendingReply;
-use stockgate::domain::ChannelId;
+use stockgate::{
+    domain::{ChannelId, Partition},
+    store::Ring,
+};
 
 use crate::{
     harness::{Shop, both},
@@ -27,8 +30,9 @@ async fn a_ring_is_heard_by_every_reader_with_its_names() {
         while heard.len() <= names.len() {
             heard.extend(reader.next(WAIT_MS).await.unwrap());
         }
-        assert_eq!(heard[..names.len()], names, "and not what rang before");
-        assert_eq!(heard[names.len()..], [channel("app")]);
+        let expected: Vec<Ring> = names.iter().cloned().map(Ring::Channel).collect();
+        assert_eq!(heard[..names.len()], expected, "and not what rang before");
+        assert_eq!(heard[names.len()..], [Ring::Channel(channel("app"))]);
     }
     // Nobody rings: the read ends by itself; what was heard is not heard again.
     assert_eq!(readers[0].next(1).await.unwrap(), []);
@@ -42,7 +46,22 @@ async fn nobody_rings_for_no_channel_and_the_first_ring_of_all_is_heard() {
     shop.store.ring(&[]).await.unwrap();
     assert_eq!(reader.next(1).await.unwrap(), []);
     shop.store.ring(&[channel("web")]).await.unwrap();
-    assert_eq!(reader.next(WAIT_MS).await.unwrap(), [channel("web")]);
+    assert_eq!(reader.next(WAIT_MS).await.unwrap(), [Ring::Channel(channel("web"))]);
+    shop.close().await;
+}
+
+#[tokio::test]
+async fn a_ring_says_where_and_that_workers_came_or_went() {
+    let shop = Shop::open(both()[1]).await;
+    let mut reader = shop.store.bell_reader().await.unwrap();
+    shop.store.ring_in(&[channel("web"), channel("app")], Partition(7)).await.unwrap();
+    shop.store.ring_crew().await.unwrap();
+    let mut heard = reader.next(WAIT_MS).await.unwrap();
+    while heard.len() < 3 {
+        heard.extend(reader.next(WAIT_MS).await.unwrap());
+    }
+    let marked = |name: &str| Ring::Marked { channel: channel(name), partition: Partition(7) };
+    assert_eq!(heard, [marked("web"), marked("app"), Ring::Crew]);
     shop.close().await;
 }
 
@@ -53,7 +72,7 @@ async fn an_operators_resync_rings() {
     let mut reader = shop.store.bell_reader().await.unwrap();
     for wanted in [Some(sku("A")), None] {
         shop.store.resync(&[channel("web")], wanted.as_ref()).await.unwrap();
-        assert_eq!(reader.next(WAIT_MS).await.unwrap(), [channel("web")]);
+        assert_eq!(reader.next(WAIT_MS).await.unwrap(), [Ring::Channel(channel("web"))]);
     }
     shop.close().await;
 }

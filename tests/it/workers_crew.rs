@@ -233,6 +233,7 @@ impl Crew {
             consumer: uuid::Uuid::now_v7().simple().to_string(),
             poll_interval: Duration::from_secs(1),
             fan_out_batch: 1000,
+            blocking_readers_max: 256,
             gather: Duration::from_millis(5),
             sweep_interval: Duration::from_secs(1),
             sweep_batch: 100,

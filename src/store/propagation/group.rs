@@ -17,19 +17,28 @@ use super::{
 /// What was read before is given at once; Redis waits for nothing then.
 const UNFINISHED_WAIT_MS: u64 = 1;
 
-/// Reads the streams of all partitions as one consumer of the group, on a connection of its own.
+/// Reads streams as one consumer of the group, on a connection of its own. On a cluster only those of one partition: a read that
+/// blocks can name keys of one slot.
 pub struct EventReader {
     reader: Reader,
-    connection_id: i64,
+    place: ReadPlace,
     consumer: String,
     partitions: Vec<Partition>,
     keys: Vec<String>,
 }
 
+/// Where a reader reads: names its connection, to [`Store::cut_short`] a read.
+#[derive(Debug, Clone)]
+pub struct ReadPlace {
+    connection_id: i64,
+    /// A key on the same server.
+    key: String,
+}
+
 impl EventReader {
-    /// Names its connection, to [`Store::cut_short`] a read.
-    pub fn connection_id(&self) -> i64 {
-        self.connection_id
+    /// Names its connection.
+    pub fn place(&self) -> ReadPlace {
+        self.place.clone()
     }
 
     /// Waits up to `wait_ms` for new entries; each is given to one consumer only. After a fault, begin anew.
@@ -73,13 +82,18 @@ impl EventReader {
 impl Store {
     /// Makes the consumer group of every partition, from the beginning of the stream, where there is none.
     pub async fn ensure_group(&self) -> Result<(), StoreError> {
-        let create = |partition| {
-            let key = self.inner.keys.events(partition);
+        self.ensure_group_in(&self.partitions().all().collect::<Vec<_>>()).await
+    }
+
+    /// The same of some partitions.
+    pub async fn ensure_group_in(&self, partitions: &[Partition]) -> Result<(), StoreError> {
+        let create = |partition: &Partition| {
+            let key = self.inner.keys.events(*partition);
             let mut command = redis::cmd("XGROUP");
             command.arg("CREATE").arg(&key).arg(GROUP).arg("0").arg("MKSTREAM");
             (key, command)
         };
-        let asks: Vec<_> = self.partitions().all().map(create).collect();
+        let asks: Vec<_> = partitions.iter().map(create).collect();
         for made in self.query_each(&asks).await {
             match made {
                 Err(StoreError::Refused { source }) if source.code() == Some("BUSYGROUP") => {}
@@ -89,44 +103,79 @@ impl Store {
         Ok(())
     }
 
-    /// Begins to read the streams as one consumer of the group.
+    /// Begins to read the streams of all partitions as one consumer of the group. Not on a cluster.
     pub async fn event_reader(&self, consumer: &str) -> Result<EventReader, StoreError> {
-        let partitions: Vec<_> = self.partitions().all().collect();
+        self.reader_of(consumer, self.partitions().all().collect()).await
+    }
+
+    /// Begins to read the stream of one partition as one consumer of the group.
+    pub async fn partition_reader(
+        &self,
+        consumer: &str,
+        partition: Partition,
+    ) -> Result<EventReader, StoreError> {
+        self.reader_of(consumer, vec![partition]).await
+    }
+
+    async fn reader_of(&self, consumer: &str, partitions: Vec<Partition>) -> Result<EventReader, StoreError> {
         let keys: Vec<_> = partitions.iter().map(|partition| self.inner.keys.events(*partition)).collect();
         let mut reader = self.reader_at(&keys[0]).await?;
         let answer = reader.query(redis::cmd("CLIENT").arg("ID"), 0).await?;
         let Value::Int(connection_id) = answer else {
             return Err(StoreError::Corrupt { script: "CLIENT ID", detail: scripts::sketch(&answer) });
         };
-        Ok(EventReader { reader, connection_id, consumer: consumer.to_owned(), partitions, keys })
+        let place = ReadPlace { connection_id, key: keys[0].clone() };
+        Ok(EventReader { reader, place, consumer: consumer.to_owned(), partitions, keys })
+    }
+
+    /// New entries of some partitions as one consumer of the group, without waiting for any: one command each, all at once.
+    pub async fn read_each(
+        &self,
+        consumer: &str,
+        partitions: &[Partition],
+        count: usize,
+    ) -> Vec<(Partition, Result<Vec<Delivery>, StoreError>)> {
+        let asks = partitions.iter().map(|partition| {
+            let key = self.inner.keys.events(*partition);
+            let mut command = redis::cmd("XREADGROUP");
+            command.arg("GROUP").arg(GROUP).arg(consumer).arg("COUNT").arg(count);
+            command.arg("STREAMS").arg(&key).arg(">");
+            (key, command)
+        });
+        let answers = self.query_each(&asks.collect::<Vec<_>>()).await;
+        let entries = |answer: Result<Value, StoreError>| {
+            Ok(changes::streams(answer?)?.into_iter().flat_map(|(_, entries)| entries).collect())
+        };
+        partitions.iter().copied().zip(answers.into_iter().map(entries)).collect()
     }
 
     /// Ends a read that waits, as if its time were over: a read that is dropped instead may be given entries nobody sees.
-    pub async fn cut_short(&self, connection_id: i64) -> Result<(), StoreError> {
-        let _: i64 = self
-            .query_at(
-                &self.inner.keys.events(Partition(0)),
-                redis::cmd("CLIENT").arg("UNBLOCK").arg(connection_id),
-            )
-            .await?;
+    pub async fn cut_short(&self, place: &ReadPlace) -> Result<(), StoreError> {
+        let mut command = redis::cmd("CLIENT");
+        command.arg("UNBLOCK").arg(place.connection_id);
+        let _: i64 = self.query_at(&place.key, &command).await?;
         Ok(())
     }
 
     /// Takes a consumer out of the group wherever nothing is pending for it; elsewhere it stays until others have adopted
-    /// that. Only for a consumer that reads no more.
-    pub async fn leave_group(&self, consumer: &str) -> Result<(), StoreError> {
-        for partition in self.partitions().all() {
+    /// that. Only for a consumer that reads no more. A partition that cannot be asked now is left as it is.
+    pub async fn leave_group(&self, consumer: &str) {
+        let asks = self.partitions().all().map(|partition| {
             let key = self.inner.keys.events(partition);
             let mut pending = redis::cmd("XPENDING");
             pending.arg(&key).arg(GROUP).arg("-").arg("+").arg(1).arg(consumer);
-            let pending: Vec<Value> = self.query_at(&key, &pending).await?;
-            if pending.is_empty() {
-                let mut command = redis::cmd("XGROUP");
-                command.arg("DELCONSUMER").arg(&key).arg(GROUP).arg(consumer);
-                let _: i64 = self.query_at(&key, &command).await?;
-            }
-        }
-        Ok(())
+            (key, pending)
+        });
+        let asks: Vec<_> = asks.collect();
+        let is_free = |answer: &Result<Value, StoreError>| matches!(answer, Ok(Value::Array(items)) if items.is_empty());
+        let pending = self.query_each(&asks).await;
+        let free = asks.iter().zip(&pending).filter(|(_, answer)| is_free(answer)).map(|((key, _), _)| {
+            let mut command = redis::cmd("XGROUP");
+            command.arg("DELCONSUMER").arg(key).arg(GROUP).arg(consumer);
+            (key.clone(), command)
+        });
+        // A consumer that is left behind costs Redis some bytes.
+        drop(self.query_each(&free.collect::<Vec<_>>()).await);
     }
 
     /// Takes over entries another consumer read and never acknowledged; from `cursor` on, `None` at the end.

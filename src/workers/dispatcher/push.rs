@@ -50,14 +50,14 @@ impl Shared {
             self.give_back(ticket).await;
             if is_probe {
                 // It is to be had again at once.
-                self.ears.bell.notify_one();
+                self.ears.reopened();
             }
         } else {
             self.tell(to_tell, ticket, lease_end, &mut settlements).await;
         }
         let (store, setup) = (&self.store, &self.setup);
         match store.settle(partition, &setup.id, &setup.rules, &token, &settlements).await {
-            Ok(settled) => self.account(&settled),
+            Ok(settled) => self.account(partition, &settled),
             // The lease runs out and the SKU is told again: a channel may hear a number twice, never miss one.
             Err(fault) => warn!(
                 channel = setup.id.as_str(),
@@ -177,7 +177,7 @@ impl Shared {
             Ok(None) => {}
             Ok(Some(BreakerState::Closed)) => {
                 info!(channel, "the breaker of a channel is closed: it is called again");
-                self.ears.bell.notify_one();
+                self.ears.reopened();
             }
             Ok(Some(BreakerState::Open | BreakerState::HalfOpen)) => {
                 self.meters.breaker_opened.increment(1);
@@ -234,7 +234,7 @@ impl Shared {
         }
     }
 
-    fn account(&self, settled: &[Settled]) {
+    fn account(&self, partition: Partition, settled: &[Settled]) {
         let mut due_now = false;
         for one in settled {
             match one {
@@ -260,7 +260,7 @@ impl Shared {
         }
         // Parked ones are not due at once, but their channel's sleep was measured before they were parked.
         if due_now {
-            self.ears.due.notify_one();
+            self.ears.due_in(partition);
         }
     }
 
