@@ -39,7 +39,17 @@
 --     broken <what>         a stored record does not parse; not remembered
 --     again                 overdue holds are left that may free stock: send again; not remembered
 --     wide                  overdue holds of other partitions may free stock: send again with all; not remembered
---     swept <ended> <more>  what the sweep ended; more is 1 when overdue holds are left
+--     ask <n> <child>…      overdue children of carts may free stock: ask their homes, then send again; not remembered
+--     swept <ended> <more> <n> <child>…  what the sweep ended; more is 1 when overdue holds are left; children whose homes
+--                           must be asked
+--   of carts over partitions (include/cart.lua), never remembered but for the ok of prepare, align, decide and refuse:
+--     clear <attempt>       nothing stands against the lines that are here
+--     objects <attempt> <refusal>  what does
+--     lapsed                the attempt was given up: it can never be decided
+--     is <hold>             what the attempt came to
+--     retake <attempt> <hold>  the hold has expired: prepare its other partitions under this attempt, and send again
+--     gone                  no such child, or nothing to say
+--     forgotten             the child is older than what home remembers: nothing was done
 --     busy                  the record changed since it was verified; not remembered
 --
 -- Emits: d decremented, r reserved, c committed, l released, x expired, e extended, i restocked, a adjusted, s set,

@@ -354,6 +354,7 @@ fn store_settings(config: &Config, address: Address) -> StoreSettings {
         domain,
         cluster_wait: config.redis.cluster_wait,
         retention: config.holds.retention,
+        cart_ttl: config.holds.cart_ttl,
         batch_max: config.committer.batch_max,
         lines_max: config.committer.lines_max,
         queue_max: config.committer.queue_max,

@@ -30,6 +30,11 @@ function answer.list(word, items)
   return answer.refuse(word .. ' ' .. digits.of(#items) .. ' ' .. table.concat(items, ' '))
 end
 
+-- The same, not remembered.
+function answer.unkept(word, items)
+  return answer.undecided(word .. ' ' .. digits.of(#items) .. ' ' .. table.concat(items, ' '))
+end
+
 local function event_of(change)
   return change.event or books.event_id(change.slot, change.index)
 end

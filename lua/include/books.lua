@@ -57,13 +57,22 @@ function books.move_own(batch, line, kind, cause, on_hand_delta, held_delta)
   line.slot, line.balance, line.index = slot, one.balance, one.index
 end
 
--- The same for a line of a hold: answers the change, of so many units.
+-- The same for a line of a hold: answers the change, of so many units. A line that is away moves in its own partition, which
+-- tells its level.
 function books.move_held(batch, line, kind, cause, on_hand_delta, held_delta, quantity)
+  if line.is_away then return books.away(line, quantity) end
   local slot, one = books.move(batch, line, kind, cause, on_hand_delta, held_delta)
   return { slot = slot, sku = one.sku, quantity = quantity, balance = one.balance, index = one.index }
 end
 
+-- A change of a line that is away: names its partition where the event stands.
+function books.away(line, quantity)
+  return { sku = line.sku, quantity = quantity, balance = '0 0 0', event = '@' .. digits.of(line.number) }
+end
+
+-- A hold has changed. Each change of a cart is a revision, by which its children know what is newer.
 function books.touch_hold(slot, one)
+  if one.is_cart then one.revision = one.revision + 1 end
   if not one.touched then
     one.touched = true
     slot.touched_holds[#slot.touched_holds + 1] = one

@@ -36,7 +36,7 @@ function engine.run(keys, argv)
   -- A clock that stepped back over a boundary stays in the newer window: its records must be found.
   if current ~= window and current ~= window - 1 then return { 'rotate', tostring(current) } end
   local batch = {
-    now = now, now_text = tostring(now), wide = argv[4] == '1', packed = argv[6], at = 1, slots = {}, order = {},
+    now = now, now_text = tostring(now), retention_ms = retention_ms, wide = argv[4] == '1', packed = argv[6], at = 1, slots = {}, order = {},
     sweep_left = false,
   }
   for position = 1, #argv - PARTITIONS_AFTER do

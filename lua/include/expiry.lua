@@ -12,13 +12,17 @@ expiry.PARKED_MS = 1000
 function expiry.expire(batch, slot, one)
   if one.broken then return false end
   local broken = false
+  local here = {}
   for _, line in ipairs(one.lines) do
-    local current = books.level(batch, line)
-    broken = broken or line.held > 0 and (current.broken or current.missing)
+    if line.held > 0 and not line.is_away then
+      local current = books.level(batch, line)
+      here[#here + 1] = line
+      broken = broken or current.broken or current.missing
+    end
   end
-  for _, line in ipairs(one.lines) do
+  for _, line in ipairs(here) do
     local current = books.level(batch, line)
-    if line.held > 0 and not current.broken and not current.missing then
+    if not current.broken and not current.missing then
       books.move(batch, line, 'x', one.cause, 0, -line.held)
       books.touch_hold(slot, one)
       if broken then line.held = 0 end
@@ -26,6 +30,7 @@ function expiry.expire(batch, slot, one)
   end
   if broken then return false end
   one.state = 'x'
+  books.touch_hold(slot, one)
   return true
 end
 
@@ -40,7 +45,12 @@ function expiry.sweep(batch, slot, count)
   local ended = 0
   for _, id in ipairs(ids) do
     local one = slot.holds[id]
-    if not one or one.state ~= 'h' and not one.broken then
+    local is_untold = one and one.is_cart and (one.state ~= 'h' or one.deadline > batch.now)
+    if is_untold or one and one.home and one.state == 'h' then
+      -- Only its home knows whether it is over; or this is home, and its children must be told.
+      slot.overdue = slot.overdue or {}
+      slot.overdue[#slot.overdue + 1] = one
+    elseif not one or one.state ~= 'h' and not one.broken then
       slot.stale_deadlines[#slot.stale_deadlines + 1] = id
     elseif one.broken then
       slot.parked[#slot.parked + 1] = id

@@ -50,6 +50,38 @@ function packed.lines(batch, count)
   return all
 end
 
+-- Lines of a cart at its home, in the order of the request: as above, each with what its partition told of it, "<on hand held
+-- version event>" (4 + text; empty here, and when it will tell later). Also answers those that are here.
+function packed.cart_lines(batch, count, home)
+  local all, here = {}, {}
+  for index = 1, count do
+    local number, sku, quantity, expected, at = take('>HBc0i8i8', batch.packed, batch.at)
+    batch.at = at
+    local told = packed.text(batch)
+    local line = { number = number, sku = sku, quantity = quantity, expected = expected >= 0 and expected }
+    if number == home then
+      reading.want_level(batch.slots[home], sku)
+      here[#here + 1] = line
+    else
+      line.is_away = true
+      line.balance, line.event = string.match(told, '^(%-?%d+ %d+ %d+) (%S+)$')
+    end
+    all[index] = line
+  end
+  return all, here
+end
+
+-- What a child of a cart must come to: sku (1 + text), units held (8), units committed (8); by sku.
+function packed.targets(batch, count)
+  local all = {}
+  for _ = 1, count do
+    local sku, held, committed, at = take('>Bc0i8i8', batch.packed, batch.at)
+    batch.at = at
+    all[sku] = { held = held, committed = committed }
+  end
+  return all
+end
+
 -- Lines of a hold: sku (1 + text), quantity (8).
 function packed.hold_lines(batch, count)
   local all = {}

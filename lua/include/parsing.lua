@@ -4,6 +4,7 @@ local parsing = {}
 local VERBS = {
   d = 'decrement', i = 'restock', r = 'reserve', c = 'commit', l = 'release', e = 'extend', a = 'adjust', s = 'set',
   k = 'resolve', w = 'sweep', p = 'repair',
+  q = 'peek', h = 'prepare', j = 'decide', n = 'refuse', t = 'align', o = 'ask', u = 'told',
 }
 local made = {}
 

@@ -12,10 +12,19 @@ function promise.live(batch, op)
   end
   if one.state ~= 'h' then return one, answer.refuse('over ' .. one.state .. ' ' .. one.deadline) end
   for _, line in ipairs(one.lines) do
-    local current = books.level(batch, line)
-    if current.broken or current.missing then return nil, answer.undecided('broken sku ' .. line.sku) end
+    local current = not line.is_away and books.level(batch, line)
+    if current and (current.broken or current.missing) then return nil, answer.undecided('broken sku ' .. line.sku) end
   end
   return one, nil
+end
+
+-- What a reserve is told whose hold is there although its record is not: released before it was made, or extended past its
+-- record's life.
+function promise.in_the_way(batch, one)
+  if one.broken then return answer.undecided('broken hold ' .. one.id) end
+  if one.state == 'h' and one.deadline > batch.now then return answer.refuse('over h ' .. one.deadline) end
+  local state = one.state == 'h' and 'x' or one.state
+  return answer.refuse('over ' .. state .. ' ' .. one.deadline)
 end
 
 -- What a commit or release names of a hold, as sku -> units; nil when it names nothing, which is all. Or nil, answer when it

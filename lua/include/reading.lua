@@ -59,7 +59,10 @@ function reading.holds(batch, slot)
       slot.holds[id] = one
       for _, line in ipairs(one.lines) do
         local owner = batch.slots[line.number]
-        if owner then reading.want_level(owner, line.sku) else one.broken = true end
+        line.is_away = one.is_cart and line.number ~= slot.number
+        if not line.is_away then
+          if owner then reading.want_level(owner, line.sku) else one.broken = true end
+        end
       end
     end)
     wanted = absent

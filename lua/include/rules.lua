@@ -56,6 +56,8 @@ function rules.refusal(batch, op, lines)
     local found = expiry.sweep_anywhere(batch)
     if found == 'spent' then return answer.undecided('again') end
     if found == 'none' then
+      local children = cart.to_ask(batch, lines)
+      if children then return answer.unkept('ask', children) end
       if op.flags == 1 then shortage.note(batch, op, lines) end
       return answer.list('insufficient', short)
     end

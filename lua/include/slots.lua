@@ -11,6 +11,6 @@ function slots.new(keys, position, number)
     deadlines_key = keys[base + 7], events_key = keys[base + 8],
     levels = {}, wanted_levels = {}, records = {}, wanted_records = {}, holds = {}, wanted_holds = {},
     dirty = {}, new_records = {}, touched_holds = {}, stale_deadlines = {}, parked = {},
-    log = {}, log_count = 0, swept = 0, swept_out = false,
+    log = {}, log_count = 0, swept = 0, swept_out = false, overdue = false,
   }
 end

@@ -9,11 +9,16 @@ local function write_holds(slot)
     target[#target + 1] = one.id
     target[#target + 1] = hold.write(one)
     if one.state == 'h' then
-      deadlines[#deadlines + 1] = digits.of(one.deadline)
+      deadlines[#deadlines + 1] = digits.of(one.look_again or math.min(one.tell_at or one.deadline, one.deadline))
       deadlines[#deadlines + 1] = one.id
     elseif one.live then
       unheld[#unheld + 1] = one.id
-      gone[#gone + 1] = one.id
+      if one.tell_at then
+        deadlines[#deadlines + 1] = digits.of(one.tell_at)
+        deadlines[#deadlines + 1] = one.id
+      else
+        gone[#gone + 1] = one.id
+      end
     end
   end
   books.write_pairs('HSET', slot.live_key, live)

@@ -12,6 +12,9 @@ function extend.apply(batch, op)
   if refused then return refused end
   one.deadline = batch.now + op.ttl_ms
   local first = one.lines[1]
+  for _, line in ipairs(one.lines) do
+    if first.is_away then first = line end
+  end
   local slot = batch.slots[first.number]
   books.record(slot, 'e', op.cause .. ' ' .. one.cause, slot.levels[first.sku], 0, 0)
   books.touch_hold(batch.slots[op.home], one)

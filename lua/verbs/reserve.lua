@@ -8,17 +8,9 @@ function reserve.parse(batch, op, count)
   reading.want_hold(batch.slots[op.home], op.hold)
 end
 
--- The hold is there although its record is not: released before it was made, or extended past its record's life.
-local function meet_existing(batch, op, one)
-  if one.broken then return answer.undecided('broken hold ' .. op.hold) end
-  if one.state == 'h' and one.deadline > batch.now then return answer.refuse('over h ' .. one.deadline) end
-  local state = one.state == 'h' and 'x' or one.state
-  return answer.refuse('over ' .. state .. ' ' .. one.deadline)
-end
-
 function reserve.apply(batch, op)
   local slot = batch.slots[op.home]
-  if slot.holds[op.hold] then return meet_existing(batch, op, slot.holds[op.hold]) end
+  if slot.holds[op.hold] then return promise.in_the_way(batch, slot.holds[op.hold]) end
   local refused = rules.refusal(batch, op, op.lines)
   if refused then return refused end
   local one = {

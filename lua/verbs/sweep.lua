@@ -1,13 +1,16 @@
--- sweep: ends overdue holds of one partition. Needs how many at most.
+-- sweep: ends overdue holds of one partition. Needs how many to look at, at most, and how many of the first to pass over:
+-- children of carts whose home could not be asked.
 local sweep = {}
 
 function sweep.parse(batch, op)
   op.limit = packed.number(batch)
+  op.skip = packed.number(batch)
 end
 
 function sweep.apply(batch, op)
   if not batch.wide then return answer.undecided('wide') end
   local slot = batch.slots[op.home]
+  slot.swept = math.max(slot.swept, op.skip)
   local ended = 0
   while op.limit > 0 and not slot.swept_out do
     local count = math.min(op.limit, expiry.CHUNK)
@@ -15,5 +18,9 @@ function sweep.apply(batch, op)
     ended = ended + now_ended
     op.limit = op.limit - count
   end
-  return answer.undecided('swept ' .. ended .. ' ' .. (slot.swept_out and 0 or 1))
+  local children = {}
+  for index, one in ipairs(slot.overdue or {}) do
+    children[index] = one.is_cart and one.attempt .. '~' .. one.id or one.id
+  end
+  return answer.unkept('swept ' .. ended .. ' ' .. (slot.swept_out and 0 or 1), children)
 end

@@ -64,6 +64,7 @@ pub(super) const SETTINGS: &[(&str, Shape)] = &[
     ("holds.ttl_default", Span("1ms", "24h")),
     ("holds.ttl_max", Span("1ms", "24h")),
     ("holds.retention", Span("1s", "90d")),
+    ("holds.cart_ttl", Span("100ms", "10m")),
     ("holds.sweep_interval", Span("10ms", "1h")),
     ("holds.sweep_batch", Integer(1, 1000)),
     ("propagation.lease", Span("1s", "1h")),

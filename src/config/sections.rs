@@ -160,6 +160,9 @@ pub struct Holds {
     /// How long records and ended holds are kept.
     #[serde(with = "humantime_serde")]
     pub retention: Duration,
+    /// How long a partition keeps its part of an undecided cart.
+    #[serde(with = "humantime_serde")]
+    pub cart_ttl: Duration,
     /// How often overdue holds are looked for.
     #[serde(with = "humantime_serde")]
     pub sweep_interval: Duration,

@@ -111,6 +111,15 @@ pub struct Achieved {
 }
 
 impl Achieved {
+    /// What both have reached.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            asked: self.asked,
+            replicas: self.replicas.min(other.replicas),
+            is_on_disk: self.is_on_disk && other.is_on_disk,
+        }
+    }
+
     /// Whether it is what was asked.
     pub fn is_enough(self) -> bool {
         match self.asked {

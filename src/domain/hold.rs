@@ -46,6 +46,28 @@ impl HoldId {
         skus: impl Iterator<Item = &'a Sku>,
         partitions: Partitions,
     ) -> Self {
+        Self::from_parts(&[client.as_str(), key.as_str(), home_sku.as_str()], home_sku, skus, partitions)
+    }
+
+    /// Derives the id of the hold in which a sale or a restock over several partitions waits to be decided: never that of a
+    /// Reserve.
+    pub fn derive_unasked<'a>(
+        client: &ClientId,
+        key: &IdempotencyKey,
+        home_sku: &Sku,
+        skus: impl Iterator<Item = &'a Sku>,
+        partitions: Partitions,
+    ) -> Self {
+        let parts = [client.as_str(), key.as_str(), home_sku.as_str(), "unasked"];
+        Self::from_parts(&parts, home_sku, skus, partitions)
+    }
+
+    fn from_parts<'a>(
+        hashed: &[&str],
+        home_sku: &Sku,
+        skus: impl Iterator<Item = &'a Sku>,
+        partitions: Partitions,
+    ) -> Self {
         let home = partitions.of(home_sku);
         let mut others: Vec<_> = skus.map(|sku| partitions.of(sku)).collect();
         let line_count = others.len();
@@ -53,7 +75,7 @@ impl HoldId {
         others.sort_unstable();
         others.dedup();
         let mut hash = Sha256::new();
-        for part in [client.as_str(), key.as_str(), home_sku.as_str()] {
+        for part in hashed {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
@@ -201,6 +223,9 @@ mod tests {
         assert_eq!(read.home_sku().as_str(), "a-b-c");
         assert_eq!(read.line_count(), 4);
         assert!(read.fits(partitions));
+        let unasked = HoldId::derive_unasked(&ClientId::anonymous(), &key, &skus[0], skus.iter(), partitions);
+        assert_eq!((unasked.partitions(), unasked.line_count()), (id.partitions(), id.line_count()));
+        assert_ne!(unasked, id);
         assert_eq!(id, HoldId::derive(&ClientId::anonymous(), &key, &skus[0], skus.iter(), partitions));
         for bad in [
             "",

@@ -19,6 +19,11 @@ fn is_printable(byte: u8) -> bool {
     byte == b' ' || byte.is_ascii_graphic()
 }
 
+/// `*` names nobody: it leads the records the store keeps for itself.
+fn is_client(byte: u8) -> bool {
+    byte.is_ascii_graphic() && byte != b'*'
+}
+
 fn is_label(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
@@ -70,7 +75,7 @@ id! {
 }
 id! {
     /// Who the token says the caller is.
-    ClientId, ID_BYTES_MAX, "printable ASCII without space", is_graphic
+    ClientId, ID_BYTES_MAX, "printable ASCII without space and '*'", is_client
 }
 
 impl ClientId {
@@ -137,6 +142,8 @@ mod tests {
             assert!(matches!(Sku::parse(bad), Err(TextProblem::BadByte { .. })), "{bad:?}");
         }
         assert!(IdempotencyKey::parse("order 17").is_ok());
+        assert!(ClientId::parse("shop-1").is_ok());
+        assert!(ClientId::parse("*").is_err(), "nobody writes into the store's own records");
     }
 
     #[test]

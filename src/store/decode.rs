@@ -38,7 +38,7 @@ impl<'a> Words<'a> {
         Self { text, rest: Some(text) }
     }
 
-    fn corrupt(&self, wanted: &str) -> StoreError {
+    pub(super) fn corrupt(&self, wanted: &str) -> StoreError {
         StoreError::Corrupt { script: "transact", detail: format!("no {wanted} in {:?}", self.text) }
     }
 
@@ -55,15 +55,20 @@ impl<'a> Words<'a> {
         self.word(wanted)?.parse().map_err(|_| self.corrupt(wanted))
     }
 
-    fn sku(&mut self) -> Result<Sku, StoreError> {
+    pub(super) fn sku(&mut self) -> Result<Sku, StoreError> {
         Sku::parse(self.word("sku")?).map_err(|_| self.corrupt("sku"))
     }
 
-    fn rest(&mut self) -> &'a str {
+    pub(super) fn rest(&mut self) -> &'a str {
         self.rest.take().unwrap_or_default()
     }
 
-    fn list<T>(
+    /// Whether nothing is left.
+    pub(super) fn is_over(&self) -> bool {
+        self.rest.is_none()
+    }
+
+    pub(super) fn list<T>(
         &mut self,
         mut item: impl FnMut(&mut Self) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
@@ -126,7 +131,7 @@ fn refusal(word: &str, words: &mut Words<'_>) -> Result<Refusal, StoreError> {
     })
 }
 
-fn hold_state(words: &mut Words<'_>) -> Result<HoldState, StoreError> {
+pub(super) fn hold_state(words: &mut Words<'_>) -> Result<HoldState, StoreError> {
     match words.word("state")? {
         "h" => Ok(HoldState::Held),
         "c" => Ok(HoldState::Committed),
@@ -137,7 +142,7 @@ fn hold_state(words: &mut Words<'_>) -> Result<HoldState, StoreError> {
 }
 
 /// `<on hand> <held> <version> <event or ->`.
-fn change(words: &mut Words<'_>, sku: Sku, quantity: i64) -> Result<LineResult, StoreError> {
+pub(super) fn change(words: &mut Words<'_>, sku: Sku, quantity: i64) -> Result<LineResult, StoreError> {
     let level = Level {
         on_hand: words.parse("on hand")?,
         held: words.parse("held")?,
@@ -202,10 +207,13 @@ fn new_hold(id: HoldId, asked: &Mutation, results: &[LineResult], deadline_ms: i
     }
 }
 
-/// `<id> <state> <deadline> <n> <sku reserved held committed>… <cause>`.
+/// `<id> <state> <deadline><mark> <n> <sku reserved held committed>… <cause>`.
 fn told_hold(words: &mut Words<'_>) -> Result<Hold, StoreError> {
     let id = words.parse("hold id")?;
-    let (state, deadline_ms) = (hold_state(words)?, words.parse("deadline")?);
+    let state = hold_state(words)?;
+    // Behind it stands the mark of a cart.
+    let deadline = words.word("deadline")?.split('#').next().unwrap_or_default();
+    let deadline_ms = deadline.parse().map_err(|_| words.corrupt("deadline"))?;
     let lines = words.list(|words| {
         Ok(HoldLine {
             sku: words.sku()?,
@@ -230,6 +238,11 @@ fn hold_with_cause(
     })?;
     let channel = ChannelId::parse(&cause.channel).ok();
     Ok(Hold { id, state, deadline_ms, lines, order_ref: cause.order_ref, channel })
+}
+
+/// Whether a stored hold is a cart over partitions, at its home.
+pub(super) fn is_cart(text: &str) -> bool {
+    text.split(' ').nth(2).is_some_and(|made| made.contains('#'))
 }
 
 /// A hold as `lua/include/hold.lua` stores it. None when the text does not parse.

@@ -12,14 +12,17 @@ use super::committer::Lane;
 /// Leads a sale of one line, which has a form of its own: `lua/include/single.lua`.
 const SINGLE: char = 'D';
 /// Flags of a sale and a reserve: its source is named.
-const SOURCE_NAMED: u8 = 1;
+pub(super) const SOURCE_NAMED: u8 = 1;
 /// Flags of a commit.
 const KEEP_OPEN: u8 = 1;
 const REACQUIRE: u8 = 2;
+const OF_A_CART: u8 = 4;
 /// Flags of a set: the count is of an earlier moment, whose on hand follows.
 const OF_EARLIER: u8 = 1;
 /// Stands for no expected version; versions begin at 0.
 const ANY_VERSION: i64 = -1;
+/// Stands for no attempt at a cart.
+const NO_ATTEMPT: i64 = -1;
 
 /// One operation: its bytes, and what the committer must know of it.
 #[derive(Debug, Clone)]
@@ -38,7 +41,7 @@ pub(super) struct Operation {
 }
 
 impl Operation {
-    fn begin(verb: char, home: Partition) -> Self {
+    pub(super) fn begin(verb: char, home: Partition) -> Self {
         let mut operation = Self {
             bytes: Vec::with_capacity(256),
             lane: Lane::OWN,
@@ -54,7 +57,7 @@ impl Operation {
     }
 
     /// The beginning of an operation nobody asked for by a key: no record, no fingerprint.
-    fn begin_bare(verb: char, home: Partition) -> Self {
+    pub(super) fn begin_bare(verb: char, home: Partition) -> Self {
         let mut operation = Self::begin(verb, home);
         operation.push_text(b"");
         operation.push_short("");
@@ -62,7 +65,7 @@ impl Operation {
     }
 
     /// The name of the idempotency record: client, home SKU and key; only the key may hold spaces, so it stands last.
-    fn push_record(&mut self, client: &str, home: &Sku, key: &str) {
+    pub(super) fn push_record(&mut self, client: &str, home: &Sku, key: &str) {
         self.lane = Lane::of(home);
         self.push_measured(|bytes| {
             for (index, word) in [client, home.as_str(), key].into_iter().enumerate() {
@@ -74,13 +77,13 @@ impl Operation {
         });
     }
 
-    fn push_cause(&mut self, cause: &CauseText<'_>) {
+    pub(super) fn push_cause(&mut self, cause: &CauseText<'_>) {
         self.push_measured(|bytes| {
             serde_json::to_writer(bytes, cause).expect("a struct of strings is always JSON");
         });
     }
 
-    fn push_counts(&mut self, flags: u8, lines: usize) {
+    pub(super) fn push_counts(&mut self, flags: u8, lines: usize) {
         self.bytes.push(flags);
         self.bytes.push(u8::try_from(lines).expect("at most 100 lines"));
         self.lines = lines.max(1);
@@ -96,19 +99,19 @@ impl Operation {
         self.bytes[at..at + 4].copy_from_slice(&written.to_be_bytes());
     }
 
-    fn push_u16(&mut self, number: u16) {
+    pub(super) fn push_u16(&mut self, number: u16) {
         self.bytes.extend_from_slice(&number.to_be_bytes());
     }
 
-    fn push_number(&mut self, number: i64) {
+    pub(super) fn push_number(&mut self, number: i64) {
         self.bytes.extend_from_slice(&number.to_be_bytes());
     }
 
-    fn push_text(&mut self, text: &[u8]) {
+    pub(super) fn push_text(&mut self, text: &[u8]) {
         self.push_measured(|bytes| bytes.extend_from_slice(text));
     }
 
-    fn push_short(&mut self, text: &str) {
+    pub(super) fn push_short(&mut self, text: &str) {
         self.bytes.push(u8::try_from(text.len()).expect("a sku or a fingerprint: at most 128 bytes"));
         self.bytes.extend_from_slice(text.as_bytes());
     }
@@ -125,7 +128,7 @@ impl Operation {
         self.push_sku(sku, units, expected_version);
     }
 
-    fn push_sku(&mut self, sku: &Sku, units: i64, expected_version: Option<i64>) {
+    pub(super) fn push_sku(&mut self, sku: &Sku, units: i64, expected_version: Option<i64>) {
         self.push_short(sku.as_str());
         self.push_number(units);
         self.push_number(expected_version.unwrap_or(ANY_VERSION));
@@ -158,7 +161,7 @@ impl Operation {
 
 /// The cause as the stream keeps it; `-` for the client and empty notes are left out.
 #[derive(Serialize)]
-struct CauseText<'a> {
+pub(super) struct CauseText<'a> {
     key: &'a str,
     #[serde(skip_serializing_if = "is_anonymous")]
     client: &'a str,
@@ -178,7 +181,7 @@ fn is_anonymous(client: &str) -> bool {
     client == "-"
 }
 
-fn cause_of<'a>(cause: &'a Cause, hold: Option<&'a HoldId>) -> CauseText<'a> {
+pub(super) fn cause_of<'a>(cause: &'a Cause, hold: Option<&'a HoldId>) -> CauseText<'a> {
     CauseText {
         key: cause.key.as_str(),
         client: cause.client.as_str(),
@@ -206,6 +209,18 @@ pub(super) fn operator_cause(channel: &ChannelId, operator: &Operator) -> Vec<u8
 
 /// A mutation, ready to be sent.
 pub(super) fn mutation(mutation: &Mutation, partitions: Partitions) -> Operation {
+    pack(mutation, partitions, None)
+}
+
+/// A mutation of a hold whose lines live in several partitions, for its home alone. `attempt`: of a commit whose other partitions
+/// have prepared what expired.
+pub(super) fn on_cart(mutation: &Mutation, partitions: Partitions, attempt: Option<i64>) -> Operation {
+    let mut operation = pack(mutation, partitions, Some(attempt.unwrap_or(NO_ATTEMPT)));
+    operation.partitions.truncate(1);
+    operation
+}
+
+fn pack(mutation: &Mutation, partitions: Partitions, attempt: Option<i64>) -> Operation {
     let Mutation { cause, action, durability: _ } = mutation;
     let home = mutation.home();
     let made = match action {
@@ -221,7 +236,11 @@ pub(super) fn mutation(mutation: &Mutation, partitions: Partitions) -> Operation
         }
         _ => made.as_ref(),
     };
-    let (flags, line_count) = flags_and_lines(action, cause);
+    let (mut flags, line_count) = flags_and_lines(action, cause);
+    let attempt = attempt.filter(|_| matches!(action, Action::Commit { .. }));
+    if attempt.is_some() {
+        flags |= OF_A_CART;
+    }
     let single = match action {
         Action::Decrement(lines) => <&[_; 1]>::try_from(lines.as_slice()).ok().map(|[line]| line),
         _ => None,
@@ -238,7 +257,7 @@ pub(super) fn mutation(mutation: &Mutation, partitions: Partitions) -> Operation
         return operation;
     }
     operation.push_counts(flags, line_count);
-    push_action(&mut operation, action, made.as_ref(), partitions);
+    push_action(&mut operation, action, made.as_ref(), attempt, partitions);
     operation
 }
 
@@ -260,7 +279,13 @@ fn flags_and_lines(action: &Action, cause: &Cause) -> (u8, usize) {
     }
 }
 
-fn push_action(operation: &mut Operation, action: &Action, made: Option<&HoldId>, partitions: Partitions) {
+fn push_action(
+    operation: &mut Operation,
+    action: &Action,
+    made: Option<&HoldId>,
+    attempt: Option<i64>,
+    partitions: Partitions,
+) {
     match action {
         Action::Decrement(lines) | Action::Restock(lines) => operation.push_lines(lines, partitions),
         Action::Reserve { lines, ttl } => {
@@ -270,6 +295,9 @@ fn push_action(operation: &mut Operation, action: &Action, made: Option<&HoldId>
         }
         Action::Commit { hold, lines, .. } | Action::Release { hold, lines } => {
             operation.push_hold(hold, partitions);
+            if let Some(attempt) = attempt {
+                operation.push_number(attempt);
+            }
             operation.push_hold_lines(lines);
             operation.gives_back = true;
         }
@@ -304,12 +332,13 @@ pub(super) fn resolve(client: &str, home: &Sku, key: &str, partitions: Partition
     operation
 }
 
-/// Ends at most `limit` overdue holds of one partition.
-pub(super) fn sweep(partition: Partition, limit: u32) -> Operation {
+/// Ends overdue holds of one partition: looks at `limit` at most, after the first `skip`.
+pub(super) fn sweep(partition: Partition, limit: u32, skip: u32) -> Operation {
     let mut operation = Operation::begin_bare('w', partition);
     operation.push_text(b"");
     operation.push_counts(0, 0);
     operation.push_number(i64::from(limit));
+    operation.push_number(i64::from(skip));
     operation.gives_back = true;
     operation.wide = true;
     operation

@@ -1,6 +1,6 @@
 //! Reading holds, and ending overdue ones.
 
-use crate::domain::{Hold, HoldId, HoldState, Partition, Refusal};
+use crate::domain::{Durability, Hold, HoldId, HoldState, Partition, Refusal};
 
 use super::{
     Store, StoreError,
@@ -9,12 +9,16 @@ use super::{
 };
 
 /// What a sweep did.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone)]
 pub struct Swept {
     /// Holds it ended.
     pub ended: u32,
-    /// Whether overdue holds are left.
+    /// Whether overdue holds are left that it has not looked at.
     pub more: bool,
+    /// Children of carts it could do nothing about, since their homes could not be asked.
+    pub unasked: u32,
+    /// Why the first of them could not be.
+    pub fault: Option<StoreError>,
 }
 
 impl Store {
@@ -48,12 +52,20 @@ impl Store {
 
     /// Ends at most `limit` overdue holds of one partition.
     pub async fn sweep(&self, partition: Partition, limit: u32) -> Result<Swept, StoreError> {
-        let text = self.execute_quick(encode::sweep(partition, limit)).await?;
+        self.sweep_past(partition, limit, 0).await
+    }
+
+    /// The same after the first `skip` overdue ones: children of carts whose homes could not be asked stay where they are.
+    pub async fn sweep_past(&self, partition: Partition, limit: u32, skip: u32) -> Result<Swept, StoreError> {
+        let text = self.execute_quick(encode::sweep(partition, limit, skip)).await?;
         let mut words = Words::new(&text);
         match words.word("word")? {
             "swept" => {
-                let ended = words.parse("ended")?;
-                Ok(Swept { ended, more: words.word("more")? == "1" })
+                let ended: u32 = words.parse("ended")?;
+                let more = words.word("more")? == "1";
+                let children = words.list(|words| words.parse("child"))?;
+                let healed = self.heal(partition, children, Durability::Memory).await;
+                Ok(Swept { ended: ended + healed.ended, more, unasked: healed.unasked, fault: healed.fault })
             }
             _ => Err(StoreError::Corrupt { script: "transact", detail: text }),
         }

@@ -6,6 +6,7 @@
 mod address;
 mod bell;
 mod blocking;
+mod cart;
 mod changes;
 mod committer;
 mod control;
@@ -54,6 +55,7 @@ use crate::domain::{
 };
 
 use blocking::Pools;
+use cart::Carts;
 use committer::{Backlog, BatchBounds, Committer, Confirming};
 use keys::Keys;
 use link::{Cluster, Route};
@@ -113,6 +115,7 @@ struct Inner {
     confirming: (Arc<Nodes>, Arc<Confirming>),
     /// Partition counts this namespace had before; known once it is prepared.
     earlier: Arc<OnceLock<Vec<Partitions>>>,
+    carts: Carts,
 }
 
 impl Store {
@@ -184,7 +187,8 @@ impl Store {
         // One at a time: a second one would stand behind the wait of the first, and time out with it.
         let confirmed = start(ways, Some(Arc::clone(&confirming)), 1);
         let confirming = (first_way, confirming);
-        let inner = Inner { settings, keys, nodes, blocking, quick, confirmed, confirming, earlier };
+        let carts = Carts::new(tasks, settings.queue_max);
+        let inner = Inner { settings, keys, nodes, blocking, quick, confirmed, confirming, earlier, carts };
         Self { inner: Arc::new(inner) }
     }
 
@@ -200,6 +204,9 @@ impl Store {
     pub async fn mutate(&self, mutation: &Mutation, deadline: Option<Instant>) -> Result<Answer, StoreError> {
         if let Some(answer) = self.foreign(mutation) {
             return Ok(answer);
+        }
+        if self.atomic_domain() == AtomicDomain::Partition {
+            return self.mutate_apart(mutation, deadline).await;
         }
         let operation = encode::mutation(mutation, self.partitions());
         let durability = self.durability(mutation.durability);
@@ -250,8 +257,9 @@ impl Store {
         deadline: Option<Instant>,
     ) -> Result<(Resolved, Achieved), StoreError> {
         let operation = encode::resolve(client.as_str(), home, key.as_str(), self.partitions());
-        let reply = self.execute(operation, self.durability(durability), deadline).await?;
-        Ok((decode::resolved(&reply.text)?, reply.achieved))
+        let durability = self.durability(durability);
+        let reply = self.execute(operation, durability, deadline).await?;
+        self.resolved(reply, durability).await
     }
 
     /// How many partitions there are.

@@ -10,7 +10,7 @@ use tokio::sync::oneshot;
 use crate::domain::{Answer, Mutation};
 
 use super::{
-    Store, StoreError,
+    AtomicDomain, Store, StoreError, cart,
     committer::{Lane, Reply},
     decode, encode,
 };
@@ -19,11 +19,15 @@ use super::{
 pub struct Pending {
     mutation: Mutation,
     answer: Coming,
+    /// Goes on where an answer is a question; None where one script decides everything.
+    store: Option<Store>,
 }
 
 enum Coming {
     Known(Option<Answer>),
     Queued(oneshot::Receiver<Result<Reply, StoreError>>),
+    /// In a task of its own: it takes more than one script.
+    Carried(oneshot::Receiver<Result<Answer, StoreError>>),
 }
 
 impl Store {
@@ -33,12 +37,14 @@ impl Store {
     pub fn begin(&self, mutation: Mutation) -> Result<Pending, StoreError> {
         let answer = match self.foreign(&mutation) {
             Some(answer) => Coming::Known(Some(answer)),
+            None if self.is_cart(&mutation) => Coming::Carried(self.begin_cart(mutation.clone())?),
             None => {
                 let operation = encode::mutation(&mutation, self.partitions());
                 Coming::Queued(self.enqueue(operation, self.durability(mutation.durability))?)
             }
         };
-        Ok(Pending { mutation, answer })
+        let store = (self.atomic_domain() == AtomicDomain::Partition).then(|| self.clone());
+        Ok(Pending { mutation, answer, store })
     }
 
     /// Whether the queue has room for one who can wait: a quarter of it, and of the part of a SKU, is left to those who
@@ -58,13 +64,30 @@ impl Future for Pending {
 
     fn poll(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Self::Output> {
         let this = &mut *self;
-        match &mut this.answer {
-            Coming::Known(answer) => {
-                Poll::Ready(Ok(answer.take().expect("a future is not polled after it was ready")))
-            }
-            Coming::Queued(queued) => {
-                let reply = ready!(Pin::new(queued).poll(cx)).unwrap_or(Err(StoreError::Draining));
-                Poll::Ready(reply.and_then(|reply| decode::mutation(&reply, &this.mutation)))
+        loop {
+            match &mut this.answer {
+                Coming::Known(answer) => {
+                    return Poll::Ready(Ok(answer
+                        .take()
+                        .expect("a future is not polled after it was ready")));
+                }
+                Coming::Queued(queued) => {
+                    let reply = ready!(Pin::new(queued).poll(cx)).unwrap_or(Err(StoreError::Draining));
+                    match (&this.store, reply) {
+                        (Some(store), Ok(reply)) if cart::to_ask(&reply.text)?.is_some() => {
+                            this.answer = Coming::Carried(store.go_on(this.mutation.clone(), reply)?);
+                        }
+                        (_, reply) => {
+                            return Poll::Ready(
+                                reply.and_then(|reply| decode::mutation(&reply, &this.mutation)),
+                            );
+                        }
+                    }
+                }
+                Coming::Carried(carried) => {
+                    let answer = ready!(Pin::new(carried).poll(cx));
+                    return Poll::Ready(answer.unwrap_or(Err(StoreError::Draining)));
+                }
             }
         }
     }

@@ -106,11 +106,12 @@ const TRANSACT: &str = include_lua!(
 
 /// What a run needs only when there is more in it than sales of one line that go through. Redis makes every function of a
 /// script anew for each run, which for a lone sale is a quarter of its cost: these are made when they are needed.
-const TRANSACT_REST: [(&str, &str); 6] = [
+const TRANSACT_REST: [(&str, &str); 7] = [
     ("hold", include_lua!("include/hold")),
     ("expiry", include_lua!("include/expiry")),
     ("shortage", include_lua!("include/shortage")),
     ("rules", include_lua!("include/rules")),
+    ("cart", include_lua!("include/cart")),
     ("promise", include_lua!("include/promise")),
     ("packed", include_lua!("include/packed")),
 ];
@@ -126,7 +127,14 @@ const TRANSACT_VERBS: &str = include_verbs!(
     "set",
     "resolve",
     "sweep",
-    "repair"
+    "repair",
+    "peek",
+    "prepare",
+    "decide",
+    "refuse",
+    "align",
+    "ask",
+    "told"
 );
 
 /// The whole of `transact`: common parts, a function that makes the rest, engine.

@@ -28,6 +28,8 @@ pub struct StoreSettings {
     pub cluster_wait: Duration,
     /// How long records and ended holds are kept at least.
     pub retention: Duration,
+    /// How long a partition holds its part of a cart while nobody has decided it; never longer than the retention.
+    pub cart_ttl: Duration,
     /// Calls per script at most.
     pub batch_max: usize,
     /// Lines per script at most.

@@ -9,7 +9,9 @@ use std::collections::{BTreeSet, HashMap, HashSet};
 use crate::domain::{EventKind, HoldId, Partition, Sku};
 
 use super::{
-    Store, StoreError, WalkPosition, decode, encode,
+    Store, StoreError, WalkPosition,
+    cart::ChildId,
+    decode, encode,
     events::EntryId,
     levels::{Field, StoredLevel},
 };
@@ -255,8 +257,9 @@ impl Store {
     /// Units promised to live holds, per SKU.
     async fn held_by_holds(&self, report: &mut VerifyReport) -> Result<HashMap<Sku, i64>, StoreError> {
         let mut held: HashMap<Sku, i64> = HashMap::new();
-        let mut seen: HashSet<String> = HashSet::new();
         for partition in self.partitions().all() {
+            // Children of one cart have the same name in each of its partitions.
+            let mut seen: HashSet<String> = HashSet::new();
             let mut cursor = 0_u64;
             loop {
                 let key = self.inner.keys.holds(partition);
@@ -265,7 +268,8 @@ impl Store {
                 let (next, pairs): (u64, Vec<Field>) = self.query_at(&key, &command).await?;
                 for (id, text) in pairs {
                     let id = String::from_utf8_lossy(&id).into_owned();
-                    let parsed: Option<HoldId> = id.parse().ok();
+                    let child: Option<ChildId> = id.parse().ok();
+                    let parsed: Option<HoldId> = child.map(|child| child.hold).or_else(|| id.parse().ok());
                     let text = String::from_utf8_lossy(&text);
                     let Some(hold) = parsed.and_then(|parsed| decode::stored_hold(&text, &parsed)) else {
                         report.unreadable.insert(format!("hold {id}"));
@@ -273,7 +277,10 @@ impl Store {
                     };
                     // HSCAN may give a field twice.
                     if seen.insert(id) {
-                        for line in hold.lines {
+                        // What a cart holds elsewhere, its children there hold.
+                        let is_here = |sku: &Sku| self.partitions().of(sku) == partition;
+                        let lines = hold.lines.into_iter();
+                        for line in lines.filter(|line| !decode::is_cart(&text) || is_here(&line.sku)) {
                             *held.entry(line.sku).or_default() += line.held;
                         }
                     }

@@ -1,16 +1,20 @@
 //! Ends overdue holds soon after their time, so that their events are not late, and drops records and ended holds whose
 //! window is over. Sales never wait for it: a script that would refuse ends overdue holds itself.
 
+use futures_util::stream::{self, StreamExt as _};
 use metrics::counter;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::Partition,
-    store::{Store, StoreError},
+    store::{AtomicDomain, Store, StoreError},
     telemetry,
 };
 
 use super::{WorkerSettings, outage::Outage, pause};
+
+/// Partitions of a cluster swept at once.
+const SIDE_BY_SIDE: usize = 32;
 
 pub(super) async fn run(store: Store, settings: WorkerSettings, stop: CancellationToken) {
     let mut windows_dropped_to = None;
@@ -30,12 +34,20 @@ pub(super) async fn run(store: Store, settings: WorkerSettings, stop: Cancellati
 
 /// Sweeps every partition, also after one that cannot be; then returns the first fault.
 async fn sweep(store: &Store, settings: &WorkerSettings, stop: &CancellationToken) -> Result<(), StoreError> {
-    let now_ms = store.now_ms().await?;
+    let (at_once, is_one_server) = match store.atomic_domain() {
+        AtomicDomain::Node => (1, true),
+        // A server that is away keeps no other waiting.
+        AtomicDomain::Partition => (SIDE_BY_SIDE, false),
+    };
+    let sweeps = store.partitions().all().map(|partition| sweep_partition(store, partition, settings, stop));
+    let mut sweeps = stream::iter(sweeps).buffer_unordered(at_once);
     let mut swept = Ok(());
-    for partition in store.partitions().all() {
-        match sweep_partition(store, partition, now_ms, settings, stop).await {
+    while let Some(one) = sweeps.next().await {
+        match one {
             // Without Redis each of the others would be waited for in vain.
-            Err(fault @ (StoreError::Unavailable { .. } | StoreError::NoAnswer { .. })) => return Err(fault),
+            Err(fault @ (StoreError::Unavailable { .. } | StoreError::NoAnswer { .. })) if is_one_server => {
+                return Err(fault);
+            }
             one => swept = swept.and(one),
         }
     }
@@ -45,15 +57,18 @@ async fn sweep(store: &Store, settings: &WorkerSettings, stop: &CancellationToke
 async fn sweep_partition(
     store: &Store,
     partition: Partition,
-    now_ms: i64,
     settings: &WorkerSettings,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
-    let mut more = store.first_deadline_ms(partition).await?.is_some_and(|first| first <= now_ms);
+    let Some(first) = store.first_deadline_ms(partition).await? else { return Ok(()) };
+    let mut more = first <= store.now_ms_at(partition).await?;
+    let (mut unasked, mut fault) = (0, None);
     while more && !stop.is_cancelled() {
-        let swept = store.sweep(partition, settings.sweep_batch).await?;
+        let swept = store.sweep_past(partition, settings.sweep_batch, unasked).await?;
         counter!(telemetry::HOLDS_EXPIRED).increment(u64::from(swept.ended));
         more = swept.more;
+        unasked += swept.unasked;
+        fault = fault.or(swept.fault);
     }
-    Ok(())
+    fault.map_or(Ok(()), Err)
 }

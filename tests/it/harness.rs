@@ -30,6 +30,8 @@ use crate::{
 pub(crate) const START_MS: i64 = 1_000_000_000;
 /// How long records live at least in these tests.
 pub(crate) const RETENTION_MS: i64 = 100_000;
+/// How long a partition holds its part of a cart nobody has decided.
+pub(crate) const CART_TTL_MS: i64 = 10_000;
 /// How long a claim keeps others away in these tests.
 pub(crate) const LEASE_MS: i64 = 30_000;
 
@@ -76,6 +78,7 @@ impl Shop {
             domain: AtomicDomain::Node,
             cluster_wait: Duration::from_secs(1),
             retention: Duration::from_millis(RETENTION_MS.unsigned_abs()),
+            cart_ttl: Duration::from_millis(CART_TTL_MS.unsigned_abs()),
             batch_max: 512,
             lines_max: 2000,
             queue_max: 4096,
@@ -103,6 +106,13 @@ impl Shop {
     /// Another gateway on the same stock, by the same clock.
     pub(crate) fn another_gateway(&self) -> Self {
         Self::again(self.settings.clone(), Arc::clone(&self.clock))
+    }
+
+    /// Another one that finds Redis elsewhere.
+    pub(crate) fn another_gateway_at(&self, address: Address) -> Self {
+        let mut settings = self.settings.clone();
+        settings.link.address = address;
+        Self::again(settings, Arc::clone(&self.clock))
     }
 
     /// Another one that serves other channels.

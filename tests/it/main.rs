@@ -8,6 +8,10 @@
 mod batches;
 mod bell;
 mod broken;
+mod carts;
+mod carts_cut;
+mod carts_race;
+mod carts_scissors;
 mod channel_registry;
 mod control_breaker;
 mod control_gate;

@@ -138,7 +138,7 @@ mod tests {
         let backlog = Backlog::new(1_000);
         let call = |(number, (lane, lines)): (usize, &(u16, usize))| {
             let (reply, answer) = oneshot::channel();
-            let mut operation = encode::sweep(Partition(0), 1);
+            let mut operation = encode::sweep(Partition(0), 1, 0);
             operation.lines = *lines;
             operation.lane = Lane(*lane);
             let place = backlog.admit(operation.lane).ok();

@@ -228,7 +228,7 @@ mod tests {
         let (reply, answer) = oneshot::channel();
         std::mem::forget(answer);
         let place = Backlog::new(1_000).admit(Lane(0)).ok();
-        let operation = encode::sweep(Partition(partition), 1);
+        let operation = encode::sweep(Partition(partition), 1, 0);
         Call { operation, durability: Durability::Memory, reply, place, rounds: number, patient_until: None }
     }
 
