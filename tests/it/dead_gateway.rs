@@ -21,12 +21,9 @@ const DEAD_MS: i64 = 1_700_000_000_000;
 /// A gateway without workers, whose channel web has dead letters of `skus`.
 async fn graveyard(skus: &[&str]) -> (Setup, Gateway) {
     let redis = Redis::shared().await;
-    let setup = Setup::on(redis).channel("web", "http://127.0.0.1:9/stock", SECRET, "buffer = 1").channel(
-        "app",
-        "http://127.0.0.1:9/stock",
-        SECRET,
-        "",
-    );
+    let setup = Setup::on_one_partition(redis)
+        .channel("web", "http://127.0.0.1:9/stock", SECRET, "buffer = 1")
+        .channel("app", "http://127.0.0.1:9/stock", SECRET, "");
     let gateway = setup.serve_as("gateway").await;
     let counts: Vec<(&str, i64)> = skus.iter().map(|name| (*name, 5)).collect();
     gateway.put(&counts).await;

@@ -63,6 +63,7 @@ pub(crate) fn signal(pid: u32, which: Signal) {
 }
 
 /// The settings of one shop, and the directory its gateways run in.
+#[derive(Clone)]
 pub(crate) struct Setup {
     pub(crate) directory: Arc<tempfile::TempDir>,
     pub(crate) namespace: String,
@@ -73,9 +74,19 @@ pub(crate) struct Setup {
 impl Setup {
     /// A shop of its own on a Redis that others may use too.
     pub(crate) fn on(redis: &Redis) -> Self {
+        Self::at(&redis.url())
+    }
+
+    /// The same with one partition, also on a cluster: for tests that look at its keys, or at what holds within a partition.
+    pub(crate) fn on_one_partition(redis: &Redis) -> Self {
+        Self::on(redis).set("redis.partitions = 1")
+    }
+
+    /// The same, by its address.
+    pub(crate) fn at(url: &str) -> Self {
         let setup = Self::embedded();
         let namespace = setup.namespace.clone();
-        setup.set(&format!("redis.url = {:?}", redis.url())).set(&format!("redis.namespace = {namespace:?}"))
+        setup.set(&format!("redis.url = {url:?}")).set(&format!("redis.namespace = {namespace:?}"))
     }
 
     /// A shop on the Redis the gateway starts itself.

@@ -41,7 +41,7 @@ fn seen(list: &[(&str, i64, i64)]) -> Vec<(String, i64, i64)> {
 
 #[tokio::test]
 async fn a_watch_goes_on_after_a_restart_without_gap_or_repeat() {
-    let setup = Setup::on(Redis::shared().await);
+    let setup = Setup::on_one_partition(Redis::shared().await);
     let mut gateway = setup.serve().await;
     gateway.put(&[("a", 10), ("b", 20)]).await;
     let mut one = watch(&gateway, &["a", "nobody"], "").await;

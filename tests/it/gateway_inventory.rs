@@ -87,7 +87,7 @@ async fn an_import_has_an_end_and_a_walk_shows_all_of_it_once() {
 
 #[tokio::test]
 async fn a_stock_take_keeps_what_was_sold_since() {
-    let gateway = Setup::on(Redis::shared().await).serve().await;
+    let gateway = Setup::on_one_partition(Redis::shared().await).serve().await;
     gateway.put(&[("a", 10), ("b", 5)]).await;
     let counted_at = gateway.sell("k1", "a", 1).await.event_id;
     gateway.sell("k2", "a", 2).await;
@@ -110,7 +110,7 @@ async fn a_stock_take_keeps_what_was_sold_since() {
 #[tokio::test]
 async fn wrong_and_broken_records_are_found_and_repaired() {
     let redis = Redis::shared().await;
-    let setup = Setup::on(redis);
+    let setup = Setup::on_one_partition(redis);
     let gateway = setup.serve().await;
     gateway.put(&[("good", 5), ("wrong", 5), ("broken", 5)]).await;
     gateway.sell("k1", "wrong", 1).await;

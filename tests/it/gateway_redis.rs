@@ -13,7 +13,7 @@ use nix::{
 };
 use tokio::sync::OnceCell;
 
-use crate::{gateway::eventually, sentinel_trio::Trio};
+use crate::{cluster_client::Raw, gateway::eventually, shared_redis::StandIn};
 
 /// Starts Redis and says its process id; starts it again, once it is dead, for every line it is told. When the pipe from
 /// this process closes, Redis and its files go.
@@ -48,8 +48,8 @@ pub(crate) struct Redis {
     orders: Option<ChildStdin>,
     pids: BufReader<ChildStdout>,
     pid: Pid,
-    /// What stands for it when all tests run on Sentinel.
-    trio: Option<&'static Trio>,
+    /// What stands for it when all tests run on something else.
+    stand_in: Option<StandIn>,
 }
 
 impl Redis {
@@ -72,7 +72,7 @@ impl Redis {
         let orders = guard.stdin.take();
         let mut pids = BufReader::new(guard.stdout.take().unwrap());
         let pid = read_pid(&mut pids);
-        let redis = Self { directory, guard, orders, pids, pid, trio: None };
+        let redis = Self { directory, guard, orders, pids, pid, stand_in: None };
         redis.answers().await;
         redis
     }
@@ -82,7 +82,7 @@ impl Redis {
         static SHARED: OnceCell<Redis> = OnceCell::const_new();
         let start = async || {
             let mut redis = Self::start_with(&["--appendonly", "no"]).await;
-            redis.trio = Trio::shared();
+            redis.stand_in = StandIn::shared();
             redis
         };
         SHARED.get_or_init(start).await
@@ -90,8 +90,8 @@ impl Redis {
 
     /// Where it is, for gateways.
     pub(crate) fn url(&self) -> String {
-        match self.trio {
-            Some(trio) => trio.url(""),
+        match self.stand_in {
+            Some(stand_in) => stand_in.url(),
             None => self.own_url(),
         }
     }
@@ -101,12 +101,12 @@ impl Redis {
     }
 
     /// A connection of the test's own.
-    pub(crate) async fn connection(&self) -> redis::aio::MultiplexedConnection {
-        if let Some(trio) = self.trio {
-            return trio.connection(0).await.unwrap();
+    pub(crate) async fn connection(&self) -> Raw {
+        if let Some(stand_in) = self.stand_in {
+            return stand_in.connection().await;
         }
         let client = redis::Client::open(self.own_url()).unwrap();
-        client.get_multiplexed_async_connection().await.unwrap()
+        Raw::One(client.get_multiplexed_async_connection().await.unwrap())
     }
 
     /// Stops it from doing anything, with all its connections open.

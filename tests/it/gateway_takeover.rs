@@ -54,7 +54,7 @@ async fn a_worker_told_to_stop_hands_its_leases_back() {
     let web = Receiver::start().await;
     web.set(Mode::Mute);
     // No lease and no call ends by itself while the test runs.
-    let setup = Setup::on(Redis::shared().await)
+    let setup = Setup::on_one_partition(Redis::shared().await)
         .set(r#"propagation.lease = "1h""#)
         .set(r#"propagation.drain_timeout = "100ms""#)
         .channel("web", &web.url(), SECRET, "batch = 2\nconcurrency = 2\ntimeout = \"10m\"");
@@ -119,7 +119,7 @@ async fn a_worker_frozen_past_its_lease_cannot_end_the_push_of_another() {
 #[tokio::test]
 async fn a_poison_entry_keeps_no_neighbour_from_being_told() {
     let web = Receiver::start().await;
-    let setup = Setup::on(Redis::shared().await).channel("web", &web.url(), SECRET, "");
+    let setup = Setup::on_one_partition(Redis::shared().await).channel("web", &web.url(), SECRET, "");
     let (gateway, worker) = (setup.serve_as("gateway").await, setup.serve_as("worker").await);
     gateway.put(&[("before", 10), ("between", 10), ("after", 10)]).await;
     for sku in ["before", "between", "after"] {
@@ -164,7 +164,7 @@ async fn a_poison_entry_keeps_no_neighbour_from_being_told() {
 #[tokio::test]
 async fn a_lost_consumer_group_is_made_again_and_nothing_is_lost() {
     let web = Receiver::start().await;
-    let setup = Setup::on(Redis::shared().await).channel("web", &web.url(), SECRET, "");
+    let setup = Setup::on_one_partition(Redis::shared().await).channel("web", &web.url(), SECRET, "");
     let (gateway, mut before) = (setup.serve_as("gateway").await, setup.serve_as("worker").await);
     for sku in ["quiet", "read", "unread"] {
         gateway.put(&[(sku, 10)]).await;

@@ -199,7 +199,7 @@ async fn every_operation_is_answered_like_its_rpc() {
 
 #[tokio::test]
 async fn a_bad_operation_is_answered_like_its_rpc_and_ends_nothing() {
-    let gateway = Setup::on(Redis::shared().await).serve().await;
+    let gateway = Setup::on_one_partition(Redis::shared().await).serve().await;
     gateway.put(&[("a", 100), ("good", 100)]).await;
     gateway.sell("used", "a", 1).await;
     let (stream, mut stock) = (&mut Stream::open(&gateway).await, gateway.stock());

@@ -151,7 +151,8 @@ async fn another_worker_takes_over_what_a_killed_one_had_claimed() {
 async fn a_sku_the_receiver_does_not_know_dies_alone() {
     let web = Receiver::start().await;
     web.knows_nothing_of("sku-17");
-    let setup = Setup::on(Redis::shared().await).channel("web", &web.url(), SECRET, "batch = 10");
+    let setup =
+        Setup::on_one_partition(Redis::shared().await).channel("web", &web.url(), SECRET, "batch = 10");
     let mut gateway = setup.serve().await;
     let skus: Vec<String> = (0..30).map(|n| format!("sku-{n}")).collect();
     for sku in &skus {

@@ -9,6 +9,7 @@ use stockgate::{
 use tokio::time::Instant;
 
 use crate::{
+    cluster_client::Raw,
     gateway::{SOON, Setup, eventually},
     gateway_calls::line,
     gateway_receiver::{Mode, Receiver, SECRET},
@@ -25,7 +26,7 @@ fn skus_of(partition: u16) -> impl Iterator<Item = String> {
 #[tokio::test]
 async fn a_worker_that_stops_leaves_no_consumer_and_nothing_unread() {
     let web = Receiver::start().await;
-    let setup = Setup::on(Redis::shared().await).channel("web", &web.url(), SECRET, "");
+    let setup = Setup::on_one_partition(Redis::shared().await).channel("web", &web.url(), SECRET, "");
     let gateway = setup.serve_as("gateway").await;
     let events = format!("{}:{{p0}}:ev", setup.namespace);
     let mut redis = Redis::shared().await.connection().await;
@@ -194,7 +195,7 @@ async fn an_idle_worker_asks_redis_for_next_to_nothing() {
 }
 
 /// How many commands a Redis has carried out so far; those inside scripts too.
-async fn commands(connection: &mut redis::aio::MultiplexedConnection) -> u64 {
+async fn commands(connection: &mut Raw) -> u64 {
     let info: String = redis::cmd("INFO").arg("stats").query_async(connection).await.unwrap();
     let line = info.lines().find_map(|line| line.strip_prefix("total_commands_processed:"));
     line.unwrap().trim().parse().unwrap()

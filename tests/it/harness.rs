@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use redis::{aio::MultiplexedConnection, streams::StreamRangeReply};
+use redis::streams::StreamRangeReply;
 use stockgate::{
     domain::{Answer, Applied, ClientId, Level, Mutation, Partition, Partitions, PublishPolicy, Refusal},
     store::{
@@ -21,9 +21,10 @@ use stockgate::{
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
+    cluster_client::Raw,
     requests::{channel, key, set, sku},
-    sentinel_trio::Trio,
     server::Server,
+    shared_redis::StandIn,
 };
 
 /// Where every clock starts, in ms: the beginning of a window.
@@ -44,10 +45,10 @@ pub(crate) struct Shop {
     stop: CancellationToken,
 }
 
-/// The Redis all shops share: one server, or the master of three.
+/// The Redis all shops share.
 fn shared_address() -> Address {
-    match Trio::shared() {
-        Some(trio) => Address::parse(&trio.url("")).unwrap(),
+    match StandIn::shared() {
+        Some(stand_in) => Address::parse(&stand_in.url()).unwrap(),
         None => Server::shared().address(),
     }
 }
@@ -92,6 +93,9 @@ impl Shop {
             durability: DurabilitySettings::default(),
         };
         change(&mut settings);
+        if settings.link.address.is_cluster() {
+            settings.domain = AtomicDomain::Partition;
+        }
         let shop = Self::again(settings, clock);
         shop.store.prepare().await.unwrap();
         shop
@@ -135,6 +139,11 @@ impl Shop {
 
     pub(crate) fn partitions(&self) -> Partitions {
         self.settings.partitions
+    }
+
+    /// Whether SKUs of several partitions need several scripts.
+    pub(crate) fn is_apart(&self) -> bool {
+        self.store.atomic_domain() == AtomicDomain::Partition && self.partitions() != Partitions::ONE
     }
 
     pub(crate) fn now_ms(&self) -> i64 {
@@ -208,16 +217,28 @@ impl Shop {
     }
 
     /// A connection for what no store does.
-    pub(crate) async fn raw(&self) -> MultiplexedConnection {
-        self.store.connections().await.unwrap().remove(0)
+    pub(crate) async fn raw(&self) -> Raw {
+        let is_shared = self.settings.link.address.to_string() == shared_address().to_string();
+        match StandIn::shared().filter(|_| is_shared) {
+            Some(stand_in) => stand_in.connection().await,
+            None => Raw::One(self.store.connections().await.unwrap().remove(0)),
+        }
+    }
+
+    /// Reads what nobody read before, as one consumer of the group.
+    pub(crate) async fn read(&self, consumer: &str, count: usize) -> Vec<(Partition, Vec<Delivery>)> {
+        if !self.is_apart() {
+            return self.store.event_reader(consumer).await.unwrap().next(count, 1).await.unwrap();
+        }
+        let mut read = Vec::new();
+        for partition in self.partitions().all() {
+            let mut reader = self.store.partition_reader(consumer, partition).await.unwrap();
+            read.extend(reader.next(count, 1).await.unwrap());
+        }
+        read
     }
 
     /// Runs one plain command.
-    /// Reads what nobody read before, as one consumer of the group.
-    pub(crate) async fn read(&self, consumer: &str, count: usize) -> Vec<(Partition, Vec<Delivery>)> {
-        self.store.event_reader(consumer).await.unwrap().next(count, 1).await.unwrap()
-    }
-
     pub(crate) async fn redis<T: redis::FromRedisValue>(&self, command: &mut redis::Cmd) -> T {
         command.query_async(&mut self.raw().await).await.unwrap()
     }

@@ -149,19 +149,16 @@ impl Trio {
         trio
     }
 
-    /// The one that stands for the Redis all tests share, when the environment says so: STOCKGATE_IT_ON=sentinel.
-    pub(crate) fn shared() -> Option<&'static Self> {
-        static SHARED: OnceLock<Option<Trio>> = OnceLock::new();
-        let start = || {
-            let on = std::env::var("STOCKGATE_IT_ON").ok()?;
-            assert_eq!(on, "sentinel", "STOCKGATE_IT_ON");
+    /// The one that stands for the Redis all tests share.
+    pub(crate) fn shared() -> &'static Self {
+        static SHARED: OnceLock<Trio> = OnceLock::new();
+        SHARED.get_or_init(|| {
             let runtime = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
             // An empty read that blocks ends at a tick. Nobody is to be found dead by a busy machine.
             let servers = "hz 500".to_owned();
             let extras = Extras { servers, down_after_ms: Some(60_000), ..Extras::default() };
-            Some(std::thread::spawn(move || runtime().block_on(Self::start_with(extras))).join().unwrap())
-        };
-        SHARED.get_or_init(start).as_ref()
+            std::thread::spawn(move || runtime().block_on(Self::start_with(extras))).join().unwrap()
+        })
     }
 
     /// Where the sentinels are, for gateways; `login` is empty or ends in `@`.

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use stockgate::domain::RateTerms;
+use stockgate::domain::{Partitions, RateTerms};
 
 use crate::{
     gateway::{SOON, eventually},
@@ -81,7 +81,8 @@ async fn what_is_cut_off_was_no_attempt() {
 #[tokio::test]
 async fn a_retry_that_a_stopped_worker_left_is_made_by_another() {
     let name = "st-retry";
-    let shop = open(&[name], |_| {}).await;
+    // So many that each worker reads some of them, also where they are shared out.
+    let shop = open(&[name], |settings| settings.partitions = Partitions::new(16).unwrap()).await;
     let (fails_at, works) = (Scripted::new(1, |_| Reply::All(fails())), Scripted::new(1, |_| takes()));
     let parks = || {
         let mut parks = setup(name, &fails_at);
@@ -95,6 +96,7 @@ async fn a_retry_that_a_stopped_worker_left_is_made_by_another() {
     })
     .await;
     for n in 0.. {
+        assert!(n < 500, "one worker carries everything");
         let sku = format!("b{n}");
         stock(&shop, &[(&sku, 5)]).await;
         let is_parked = eventually("somebody has called", SOON, async || {
