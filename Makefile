@@ -1,13 +1,13 @@
 # The one door: people and the build machine come in by the same recipes.
 
 .DEFAULT_GOAL := help
-.PHONY: help run demo test soak lint lint-deploy bench bench-channels
+.PHONY: help run demo test test-on-sentinel test-on-cluster soak lint lint-deploy bench bench-channels
 
 TARGET_DIR := $(or $(CARGO_TARGET_DIR),target)
 TOOLS := $(TARGET_DIR)/tools
 
 help: ## Lists what can be made
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-14s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-17s %s\n", $$1, $$2 }' Makefile
 
 run: ## Starts the gateway, release build, on a Redis of its own
 	@scripts/install.sh cargo cc redis-server
@@ -22,6 +22,14 @@ demo: ## Shows a flash sale against four channels, and checks every number
 test: ## Runs all tests, on real redis-server processes
 	@scripts/install.sh cargo cc redis-server
 	cargo test --locked
+
+test-on-sentinel: ## Runs the integration tests on a master that sentinels name
+	@scripts/install.sh cargo cc redis-server
+	STOCKGATE_IT_ON=sentinel cargo test --locked --test it
+
+test-on-cluster: ## Runs the integration tests on a cluster of three masters and three replicas
+	@scripts/install.sh cargo cc redis-server
+	STOCKGATE_IT_ON=cluster cargo test --locked --test it
 
 soak: ## Kills a worker every second for a minute, under load, and checks every number
 	@scripts/install.sh cargo cc redis-server
