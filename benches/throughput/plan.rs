@@ -127,6 +127,8 @@ pub(crate) fn groups() -> Vec<Group> {
         ]
     };
     let on = |masters, partitions| Server::Foreign { masters, partitions };
+    // As many for each server as one has alone.
+    let thrice = Load { in_flight: 3 * BUSY.in_flight, ..over(1_000) };
     let sold_out = Load { units: 0, ..BUSY };
     let alone = Load { in_flight: 1, ..BUSY };
     let always = Server::Gateway(FSYNC_ALWAYS);
@@ -174,9 +176,9 @@ pub(crate) fn groups() -> Vec<Group> {
                 line("one server, 1 partition", on(None, 1), over(1_000)),
                 line("one server, 256 partitions", on(None, 256), over(1_000)),
                 line("cluster of 1, 16 partitions", on(Some(1), 16), over(1_000)),
-                line("cluster of 3, 16 partitions", on(Some(3), 16), over(1_000)),
+                line("cluster of 3, 16 partitions, 192 calls", on(Some(3), 16), thrice),
                 line("cluster of 1, 256 partitions", on(Some(1), 256), over(1_000)),
-                line("cluster of 3, 256 partitions", on(Some(3), 256), over(1_000)),
+                line("cluster of 3, 256 partitions, 192 calls", on(Some(3), 256), thrice),
             ],
         },
         Group {

@@ -20,6 +20,7 @@ const SLOTS: usize = 16_384;
 pub(crate) struct Servers {
     processes: Vec<Child>,
     ports: Vec<u16>,
+    bus_ports: Vec<u16>,
     is_cluster: bool,
     // Last, so that the folder goes after those who write into it.
     _home: TempDir,
@@ -42,8 +43,11 @@ impl Servers {
             let (first, end) = (SLOTS * index / masters, SLOTS * (index + 1) / masters);
             let add = redis::cmd("CLUSTER").arg("ADDSLOTSRANGE").arg(first).arg(end - 1).to_owned();
             let _: String = add.query_async(connection).await?;
-            let meet = redis::cmd("CLUSTER").arg("MEET").arg("127.0.0.1").arg(servers.ports[0]).to_owned();
-            let _: String = meet.query_async(connection).await?;
+            if index > 0 {
+                let (port, bus) = (servers.ports[0], servers.bus_ports[0]);
+                let meet = redis::cmd("CLUSTER").arg("MEET").arg("127.0.0.1").arg(port).arg(bus).to_owned();
+                let _: String = meet.query_async(connection).await?;
+            }
         }
         let deadline = Instant::now() + START_TIMEOUT;
         for connection in &mut connections {
@@ -57,7 +61,7 @@ impl Servers {
 
     async fn start(count: usize, is_cluster: bool) -> Result<Self> {
         let home = tempfile::tempdir()?;
-        let (mut processes, mut ports) = (Vec::with_capacity(count), Vec::with_capacity(count));
+        let (mut processes, mut ports, mut bus_ports) = (Vec::new(), Vec::new(), Vec::new());
         for number in 0..count {
             let folder = home.path().join(number.to_string());
             std::fs::create_dir(&folder)?;
@@ -78,11 +82,12 @@ impl Servers {
             let process = command.current_dir(folder).stdout(Stdio::null()).kill_on_drop(true).spawn();
             processes.push(process.context("redis-server does not start")?);
             ports.push(port);
+            bus_ports.push(bus);
         }
         for port in &ports {
             connect(*port).await?;
         }
-        Ok(Self { processes, ports, is_cluster, _home: home })
+        Ok(Self { processes, ports, bus_ports, is_cluster, _home: home })
     }
 
     /// Where they are, as `redis.url`.
