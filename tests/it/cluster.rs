@@ -117,8 +117,10 @@ async fn what_a_replica_has_confirmed_outlives_the_master() {
 async fn a_master_that_freezes_and_comes_back_demoted_sells_nothing() {
     let (cluster, web) = (Cluster::start().await, Receiver::start().await);
     // Longer than all of this takes: nobody is freed by giving up.
-    let setup =
-        setup_on(&cluster).channel("web", &web.url(), SECRET, "").set(r#"redis.response_timeout = "30s""#);
+    let setup = setup_on(&cluster)
+        .channel("web", &web.url(), SECRET, "")
+        .set(r#"grpc.default_deadline = "50s""#)
+        .set(r#"redis.response_timeout = "50s""#);
     let gateway = setup.serve().await;
     let skus = stocked(&cluster, &setup, &gateway).await;
     let sku = &skus[0];
