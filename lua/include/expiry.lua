@@ -1,8 +1,9 @@
 -- The end of holds whose time is over, which may free what a sale wants.
 local expiry = {}
 
--- Overdue holds ended by one run at most, and how many are read at a time.
+-- Overdue holds ended by one run at most, children of carts looked at, which stay, and how many are read at a time.
 expiry.MAX = 256
+expiry.CHILDREN_MAX = 1024
 expiry.CHUNK = 64
 -- An overdue hold that cannot be ended, because a record is broken, is looked at again after this many ms.
 expiry.PARKED_MS = 1000
@@ -31,6 +32,8 @@ function expiry.expire(batch, slot, one)
   if broken then return false end
   one.state = 'x'
   books.touch_hold(slot, one)
+  -- A child may have an older, later deadline.
+  cart.tell_later(batch, one)
   return true
 end
 
@@ -61,14 +64,21 @@ function expiry.sweep(batch, slot, count)
   return ended, #ids
 end
 
+local function children_of(slot)
+  return slot.overdue and #slot.overdue or 0
+end
+
 -- Ends some overdue holds anywhere: 'some', 'none' when there are none left, 'spent' when this run has done its share.
 function expiry.sweep_anywhere(batch)
   for _, slot in ipairs(batch.order) do
     if not slot.swept_out then
       batch.sweep_left = batch.sweep_left or expiry.MAX
       if batch.sweep_left <= 0 then return 'spent' end
+      local before = children_of(slot)
       local _, seen = expiry.sweep(batch, slot, expiry.CHUNK)
-      batch.sweep_left = batch.sweep_left - seen
+      -- A child stays where it is until its home is asked: another run would only meet it again.
+      batch.sweep_left = batch.sweep_left - seen + children_of(slot) - before
+      slot.swept_out = slot.swept_out or children_of(slot) >= expiry.CHILDREN_MAX
       if seen > 0 then return 'some' end
     end
   end

@@ -18,5 +18,6 @@ function extend.apply(batch, op)
   local slot = batch.slots[first.number]
   books.record(slot, 'e', op.cause .. ' ' .. one.cause, slot.levels[first.sku], 0, 0)
   books.touch_hold(batch.slots[op.home], one)
+  cart.tell_later(batch, one)
   return answer.ok_hold({}, one)
 end

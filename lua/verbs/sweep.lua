@@ -22,5 +22,8 @@ function sweep.apply(batch, op)
   for index, one in ipairs(slot.overdue or {}) do
     children[index] = one.is_cart and one.attempt .. '~' .. one.id or one.id
   end
-  return answer.unkept('swept ' .. ended .. ' ' .. (slot.swept_out and 0 or 1), children)
+  local is_over = slot.swept_out
+  -- Those that were passed over are no reason for others in this run to refuse a sale.
+  if op.skip > 0 then slot.swept, slot.swept_out = 0, false end
+  return answer.unkept('swept ' .. ended .. ' ' .. (is_over and 0 or 1), children)
 end

@@ -36,6 +36,7 @@ use tokio_util::sync::CancellationToken;
 pub(super) use backlog::{Backlog, Lane, Place};
 pub(super) use batch::BatchBounds;
 pub(super) use confirm::{Confirmed, Confirming};
+pub(super) use domains::domains_of;
 use domains::{Back, Domains, Event, Outgoing};
 
 use crate::domain::{Achieved, Durability, Partition, Partitions};
@@ -67,6 +68,8 @@ pub(super) struct Call {
     pub(super) rounds: u32,
     /// Until when it may be put off; None while it never was.
     pub(super) patient_until: Option<Instant>,
+    /// Its place in the order in which calls came.
+    pub(super) number: u64,
 }
 
 /// What a call is answered.
@@ -101,8 +104,9 @@ pub(super) struct Committer {
     /// Another script follows one that is on its way only when so many calls wait: small ones cost Redis more per call.
     pub(super) overlap_calls_min: usize,
     pub(super) backlog: Backlog,
-    /// The window of the Redis clock, as the script last said.
-    pub(super) window: AtomicI64,
+    /// The window of the Redis clock, as the script last said; by atomic domain, since servers of a cluster differ by some ms, and all
+    /// gateways must go by the clock of the same one.
+    pub(super) windows: Vec<AtomicI64>,
     pub(super) meters: Meters,
 }
 
@@ -140,7 +144,7 @@ impl Committer {
             while let Ok(call) = queue.try_recv() {
                 domains.push(call);
             }
-            while let Some(outgoing) = domains.next() {
+            while let Some(outgoing) = domains.next(|domain| self.server_of(domain)) {
                 in_flight.push(Doing::Sending(Box::pin(self.send(outgoing))));
             }
             // By the difference: each serving thread has a committer, and they share the gauge.
@@ -167,8 +171,8 @@ impl Committer {
 
     /// Sends one batch and answers its calls; gives back those that must go again.
     async fn send(&self, outgoing: Outgoing) -> Back {
-        let Outgoing { domain, way, batch } = outgoing;
-        let back = |calls| Back { domain, way, again: calls, put_off: Vec::new() };
+        let Outgoing { domain, way, server, batch } = outgoing;
+        let back = |calls| Back { domain, way, server, again: calls, put_off: Vec::new() };
         let nodes = &self.ways[way];
         let connection = match nodes.connection(&self.place(&batch)).await {
             Ok(connection) => connection,
@@ -262,7 +266,7 @@ impl Committer {
                 (Some("rotate"), 2) => {
                     let window = text_of(items.swap_remove(1)).map_err(Course::Over)?;
                     let window = window.parse().map_err(|_| corrupt(&Value::SimpleString(window)))?;
-                    self.window.store(window, Ordering::Relaxed);
+                    self.window_of(&partitions).store(window, Ordering::Relaxed);
                 }
                 _ => return Err(corrupt(&Value::Array(items))),
             }
@@ -289,6 +293,19 @@ impl Committer {
         Ok(reply)
     }
 
+    fn window_of(&self, partitions: &[Partition]) -> &AtomicI64 {
+        match self.domain {
+            AtomicDomain::Node => &self.windows[0],
+            AtomicDomain::Partition => &self.windows[usize::from(partitions[0].0)],
+        }
+    }
+
+    /// The server a domain is on: no two have the same number.
+    fn server_of(&self, domain: usize) -> u64 {
+        let partition = u16::try_from(domain).map_or(Partition(0), Partition);
+        self.ways[0].server_of(&self.keys.stock(partition))
+    }
+
     /// Whether the batch may touch every partition of its atomic domain.
     fn is_wide(&self, batch: &[Call]) -> bool {
         self.domain == AtomicDomain::Partition
@@ -309,7 +326,7 @@ impl Committer {
     }
 
     fn command(&self, batch: &[Call], partitions: &[Partition], script: &Script) -> redis::Cmd {
-        let window = self.window.load(Ordering::Relaxed);
+        let window = self.window_of(partitions).load(Ordering::Relaxed);
         let wide = self.is_wide(batch);
         let keys: Vec<String> =
             partitions.iter().flat_map(|partition| self.keys.transact(*partition, window)).collect();

@@ -4,7 +4,7 @@ use redis::aio::MultiplexedConnection;
 
 use crate::domain::{Partition, Partitions};
 
-use super::{Clock, RepartitionError, Store, StoreError, repartition::Facts, scripts};
+use super::{AtomicDomain, Clock, RepartitionError, Store, StoreError, repartition::Facts, scripts};
 
 /// The number of partitions is fixed at the first start; another one later would look for stock in the wrong place.
 #[derive(Debug, thiserror::Error)]
@@ -118,15 +118,31 @@ impl Store {
         Ok(seconds * 1000 + micros / 1000)
     }
 
-    /// Asks Redis for a sign of life: a tiny write, since a demoted or lonely Redis answers reads all the same.
+    /// Asks Redis, of a cluster any server, for a sign of life: a tiny write, since a demoted or lonely Redis answers reads all the same.
     pub async fn pulse(&self) -> Result<(), StoreError> {
         // HSET is a right the gateway needs anyway.
-        let key = self.inner.keys.pulse();
-        match self.query_at::<i64>(&key, redis::cmd("HSET").arg(&key).arg("beat").arg(1)).await {
-            // Full, but releases and everything else that gives back still works.
-            Ok(_) | Err(StoreError::OutOfMemory) => Ok(()),
-            Err(fault) => Err(fault),
+        let beat = |key: String| {
+            let mut beat = redis::cmd("HSET");
+            beat.arg(&key).arg("beat").arg(1);
+            (key, beat)
+        };
+        // On a cluster also beside a partition of each server: one of them that is gone is no reason to serve nobody.
+        let mut beats = vec![beat(self.inner.keys.pulse())];
+        if self.atomic_domain() == AtomicDomain::Partition {
+            let all: Vec<_> = self.partitions().all().collect();
+            let servers = self.by_server(&all).await;
+            let firsts = servers.iter().filter_map(|beside| beside.first());
+            beats.extend(firsts.map(|partition| beat(self.inner.keys.nudge(*partition))));
         }
+        let mut fault = None;
+        for answer in self.query_each(&beats).await {
+            match answer {
+                // Full, but releases and everything else that gives back still works.
+                Ok(_) | Err(StoreError::OutOfMemory) => return Ok(()),
+                Err(one) => fault = fault.or(Some(one)),
+            }
+        }
+        fault.map_or(Ok(()), Err)
     }
 
     /// A copy of the shared connection to each server, for the checks at start.

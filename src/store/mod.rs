@@ -168,7 +168,7 @@ impl Store {
                 scripts_max,
                 overlap_calls_min: settings.overlap_calls_min,
                 backlog: backlog.clone(),
-                window: AtomicI64::new(0),
+                windows: (0..committer::domains_of(&settings)).map(|_| AtomicI64::new(0)).collect(),
                 meters: committer::Meters::new(),
             };
             tasks.spawn(committer.run(queued, stop.clone()));

@@ -3,6 +3,7 @@
 
 use std::{
     collections::HashMap,
+    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
         Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
@@ -126,6 +127,18 @@ impl Nodes {
             }
             (Layout::One(_), Some(link)) => link.connection().await,
             (Layout::One(_), None) => unreachable!("made with its link"),
+        }
+    }
+
+    /// Tells servers apart; those that nobody knows are one.
+    pub(super) fn server_of(&self, key: &str) -> u64 {
+        match &self.layout {
+            Layout::One(_) => 0,
+            Layout::Cluster(cluster) => cluster.known_owner(slot_of(key)).map_or(0, |node| {
+                let mut hasher = DefaultHasher::new();
+                node.hash(&mut hasher);
+                hasher.finish()
+            }),
         }
     }
 

@@ -38,7 +38,7 @@ impl Store {
         let queue = self.queue(durability);
         let (reply, answer) = oneshot::channel();
         let place = Some(queue.backlog.admit(operation.lane)?);
-        let call = Call { operation, durability, reply, place, rounds: 0, patient_until: None };
+        let call = Call { operation, durability, reply, place, rounds: 0, patient_until: None, number: 0 };
         queue.calls.try_send(call).map_err(|error| match error {
             // Never: a place is given back after its call has left the queue.
             TrySendError::Full(_) => StoreError::Overloaded { queued: self.queue_max() },

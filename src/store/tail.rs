@@ -163,7 +163,9 @@ impl Store {
     async fn look_while_heard(&self, tail: &Tail, partitions: &[Partition]) {
         let count = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
         let interval = LOOK_INTERVAL.max(LOOK_EACH * count);
-        while tail.is_heard() {
+        // Slots may have moved: then the partitions are grouped anew.
+        let topology = self.topology_generation();
+        while tail.is_heard() && self.topology_generation() == topology {
             let Err(fault) = self.look_until_fault(tail, partitions, interval).await else { return };
             tracing::debug!(error = &fault as &dyn std::error::Error, "cannot follow some event streams now");
             sleep(FAULT_PAUSE).await; // why: nothing tells when the store is back

@@ -111,9 +111,11 @@ impl Store {
     /// Partitions by the server that has them, as far as that is known; those that nobody serves now are together. In order.
     pub async fn by_server(&self, partitions: &[Partition]) -> Vec<Vec<Partition>> {
         let Layout::Cluster(cluster) = self.inner.nodes.layout() else { return vec![partitions.to_vec()] };
+        // Once at least it must have been asked who has what.
+        let _ = cluster.masters().await;
         let mut servers: BTreeMap<_, Vec<Partition>> = BTreeMap::new();
         for partition in partitions {
-            let server = cluster.owner(slot_of(&self.inner.keys.events(*partition))).await.ok();
+            let server = cluster.known_owner(slot_of(&self.inner.keys.events(*partition)));
             servers.entry(server).or_default().push(*partition);
         }
         servers.into_values().collect()

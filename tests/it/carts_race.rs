@@ -11,7 +11,7 @@ use tokio::task::JoinSet;
 use crate::{
     carts::{apart, shop_apart, sweep_all},
     carts_scissors::{Cut, Scissors},
-    harness::{CART_TTL_MS, RETENTION_MS, Shop},
+    harness::{CART_TTL_MS, RETENTION_MS, Shop, both},
     requests::*,
     server::Server,
 };
@@ -37,10 +37,10 @@ async fn assert_clean(shop: &Shop) {
     assert_eq!((report.findings, report.unreadable.len()), (vec![], 0));
 }
 
-/// Leaves a cart in the middle: so many of its scripts were carried out.
-async fn leave(shop: &Shop, asked: &Mutation, scripts: usize) {
-    // The first script of a gateway asks for the window.
-    let scissors = Scissors::new(&Server::shared().url, 1 + scripts, Cut::Before);
+/// Leaves a cart in the middle: so many of its scripts were carried out, in so many partitions.
+async fn leave(shop: &Shop, asked: &Mutation, scripts: usize, partitions: usize) {
+    // The first script of a gateway in a partition asks for the window.
+    let scissors = Scissors::new(&Server::shared().url, scripts + partitions, Cut::Before);
     let gateway = shop.another_gateway_at(scissors.address.clone());
     gateway.store.mutate(asked, None).await.expect_err("must be cut");
     gateway.close().await;
@@ -187,7 +187,7 @@ async fn an_overdue_cart_refuses_no_sale_in_any_partition() {
         .await;
     // Left before it was decided: home, then two parts.
     shop.applied(&set("again", other, 5)).await;
-    leave(&shop, &decrement("left", &[(home, 1), (other, 5), (&names[2], 5)]), 3).await;
+    leave(&shop, &decrement("left", &[(home, 1), (other, 5), (&names[2], 5)]), 3, 3).await;
     assert_eq!((shop.units(other).await, shop.units(&names[2]).await), ((5, 5), (5, 5)));
     assert!(matches!(shop.refused(&decrement("too early", &[(other, 1)])).await, Refusal::Insufficient(_)));
     shop.pass(CART_TTL_MS);
@@ -207,7 +207,7 @@ async fn a_sale_is_not_refused_for_a_cart_whose_home_cannot_be_asked() {
     let (shop, names) = (shop_apart().await, apart(2));
     let (home, other) = (names[0].as_str(), names[1].as_str());
     shop.stock(&[(home, 5), (other, 5)]).await;
-    leave(&shop, &decrement("left", &[(home, 1), (other, 5)]), 2).await;
+    leave(&shop, &decrement("left", &[(home, 1), (other, 5)]), 2, 2).await;
     shop.pass(CART_TTL_MS);
     let sale = decrement("sale", &[(other, 1)]);
     // Its own script goes through, when it knows the window; the question to home does not.
@@ -256,7 +256,7 @@ async fn what_was_sold_before_a_cart_expired_stays_sold_when_it_is_taken_again()
     shop.applied(&held).await;
     let id = hold_of(&held, shop.partitions());
     // Home has sold two of the other's; the other was not told.
-    leave(&shop, &commit_some("some", &id, &[(other, 2)], true), 1).await;
+    leave(&shop, &commit_some("some", &id, &[(other, 2)], true), 1, 1).await;
     assert_eq!((shop.units(home).await, shop.units(other).await), ((9, 3), (9, 5)));
     shop.pass(1000);
     let again = shop.applied(&reacquire("rest", &id, &[(home, 1), (other, 3)])).await;
@@ -319,9 +319,38 @@ async fn a_child_older_than_what_home_remembers_is_left_alone() {
     let (home, other) = (names[0].as_str(), names[1].as_str());
     shop.stock(&[(home, 5), (other, 5)]).await;
     // Decided, and the other was not told.
-    leave(&shop, &decrement("sold", &[(home, 1), (other, 2)]), 3).await;
+    leave(&shop, &decrement("sold", &[(home, 1), (other, 2)]), 3, 2).await;
     shop.pass(2 * RETENTION_MS);
     sweep_all(&shop).await;
     assert_eq!((shop.units(home).await, shop.units(other).await), ((4, 0), (5, 2)));
     shop.close().await;
+}
+
+/// Children stay among the deadlines until their home is asked: a sale must not look at the same ones again and again.
+#[tokio::test]
+async fn hundreds_of_overdue_carts_keep_no_sale_from_its_answer() {
+    const CARTS: usize = 300;
+    let (shop, names) = (shop_apart().await, apart(2));
+    let (home, other) = (names[0].as_str(), names[1].as_str());
+    let twin = twin_of(other);
+    let units = i64::try_from(CARTS).unwrap();
+    shop.stock(&[(home, units), (other, units), (&twin, 1)]).await;
+    let asked: Vec<Mutation> =
+        (0..CARTS).map(|n| reserve(&format!("r{n}"), &[(home, 1), (other, 1)], 1000)).collect();
+    assert!(rush(&shop, &asked).await.iter().all(Result::is_ok));
+    shop.pass(CART_TTL_MS);
+    // Of what they do not hold there is too little all the same.
+    assert!(matches!(shop.refused(&decrement("more", &[(&twin, 2)])).await, Refusal::Insufficient(_)));
+    shop.applied(&decrement("one", &[(other, 1)])).await;
+    shop.applied(&decrement("all", &[(other, units - 1)])).await;
+    assert_eq!(shop.units(other).await, (0, 0));
+    assert_clean(&shop).await;
+    shop.close().await;
+}
+
+/// Another SKU of the same partition.
+fn twin_of(name: &str) -> String {
+    let place = both()[1].of(&sku(name));
+    let names = (0..).map(|n| format!("twin-{n:03}"));
+    names.into_iter().find(|name| both()[1].of(&sku(name)) == place).unwrap()
 }

@@ -50,6 +50,13 @@ impl Cart {
                 return Err(StoreError::NoAnswer { waited_ms });
             }
         };
+        let is_made = self.attempt.is_some() && matches!(rpc, Rpc::Decrement | Rpc::Restock);
+        if is_made && aligned.iter().any(|one| one.lines.is_empty()) {
+            // It was prepared a moment ago: a failover has lost it, and its lines are not sold.
+            tracing::error!(hold = %self.hold, "a partition has lost its part of a cart that is decided: its redis failed over; run VerifyStock");
+            let waited_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+            return Err(StoreError::NoAnswer { waited_ms });
+        }
         if let Ok(applied) = &mut answer.result {
             self.complete(applied, &aligned);
         }

@@ -142,7 +142,8 @@ impl Cart {
     /// How long the others hold their parts while nothing is decided.
     fn prepared_ms(&self) -> i64 {
         let cart_ttl = self.store.inner.settings.cart_ttl.as_millis();
-        let cart_ms = i64::try_from(cart_ttl).unwrap_or(i64::MAX).clamp(1, self.store.retention_ms());
+        let cart_ms =
+            i64::try_from(cart_ttl).unwrap_or(i64::MAX).clamp(1, (self.store.retention_ms() / 4).max(1));
         match &self.asked.action {
             // No longer than the hold itself: it would refuse a sale when it is over.
             Action::Reserve { ttl, .. } => cart_ms.min(ttl.ms()),

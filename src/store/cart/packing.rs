@@ -195,15 +195,23 @@ pub(super) fn undo(partition: Partition, child: &ChildId) -> Operation {
 
 /// Looks at an overdue child later: it cannot be ended until somebody mends what is broken.
 pub(super) fn put_off(partition: Partition, child: &ChildId) -> Operation {
-    on_child(partition, child, PUT_OFF)
+    // Home is no child: it stands there under its own name.
+    match partition == child.hold.home() {
+        true => on(partition, child, child.hold.as_str(), PUT_OFF),
+        false => on_child(partition, child, PUT_OFF),
+    }
 }
 
 fn on_child(partition: Partition, child: &ChildId, flags: u8) -> Operation {
+    on(partition, child, &child.to_string(), flags)
+}
+
+fn on(partition: Partition, child: &ChildId, name: &str, flags: u8) -> Operation {
     let mut operation = Operation::begin_bare('t', partition);
     operation.lane = Lane::of(child.hold.home_sku());
     operation.push_text(b"");
     operation.push_counts(flags, 0);
-    operation.push_text(child.to_string().as_bytes());
+    operation.push_text(name.as_bytes());
     operation.push_number(0);
     operation.push_text(b"l");
     operation.push_number(0);

@@ -144,7 +144,15 @@ mod tests {
             let place = backlog.admit(operation.lane).ok();
             let rounds = u32::try_from(number).expect("few");
             (
-                Call { operation, durability: Durability::Memory, reply, place, rounds, patient_until: None },
+                Call {
+                    operation,
+                    durability: Durability::Memory,
+                    reply,
+                    place,
+                    rounds,
+                    patient_until: None,
+                    number: 0,
+                },
                 answer,
             )
         };

@@ -1,14 +1,23 @@
 //! Calls that wait, by atomic domain, and whose turn it is: without cluster there is one domain, on a cluster each partition is one.
 //! Domains take turns, so that a hot partition keeps no other waiting.
 
-use std::{collections::VecDeque, time::Duration};
+use std::{
+    collections::{HashSet, VecDeque},
+    time::{Duration, Instant},
+};
 
-use crate::store::settings::AtomicDomain;
+use crate::store::settings::{AtomicDomain, StoreSettings};
 
 use super::{BatchBounds, Call, Committer, batch};
 
-/// Scripts on their way over all domains, as a multiple of those of one.
-const DOMAINS_AT_ONCE: usize = 32;
+/// How many atomic domains there are.
+pub(in crate::store) fn domains_of(settings: &StoreSettings) -> usize {
+    match settings.domain {
+        AtomicDomain::Node => 1,
+        AtomicDomain::Partition => usize::from(settings.partitions.count()),
+    }
+}
+
 /// The first and the longest rest of a domain whose calls were put off.
 const REST_FIRST: Duration = Duration::from_millis(2);
 const REST_LONGEST: Duration = Duration::from_millis(50);
@@ -19,9 +28,13 @@ pub(super) struct Domains {
     all: Vec<Domain>,
     /// Those that may have something to send, in turn.
     listed: VecDeque<usize>,
-    scripts: usize,
-    /// Whether each way carries one batch at a time, and which do now.
-    busy: Option<Vec<bool>>,
+    /// Counts the calls that came.
+    calls: u64,
+    /// How long calls may be put off.
+    patience: Duration,
+    /// Of ways that carry one batch at a time: which do now, to which server.
+    busy: Option<HashSet<(usize, u64)>>,
+    ways: usize,
     bounds: BatchBounds,
     scripts_max: usize,
     overlap_calls_min: usize,
@@ -39,6 +52,7 @@ struct Domain {
 pub(super) struct Outgoing {
     pub(super) domain: usize,
     pub(super) way: usize,
+    pub(super) server: u64,
     pub(super) batch: Vec<Call>,
 }
 
@@ -46,6 +60,7 @@ pub(super) struct Outgoing {
 pub(super) struct Back {
     pub(super) domain: usize,
     pub(super) way: usize,
+    pub(super) server: u64,
     /// Calls that must go again, behind the others.
     pub(super) again: Vec<Call>,
     /// Calls that go again when their domain has rested, before the others.
@@ -60,10 +75,6 @@ pub(super) enum Event {
 
 impl Domains {
     pub(super) fn new(of: &Committer) -> Self {
-        let count = match of.domain {
-            AtomicDomain::Node => 1,
-            AtomicDomain::Partition => usize::from(of.partitions.count()),
-        };
         let domain = |_| Domain {
             waiting: VecDeque::new(),
             scripts: 0,
@@ -73,10 +84,12 @@ impl Domains {
         };
         Self {
             kind: of.domain,
-            all: (0..count).map(domain).collect(),
+            all: of.windows.iter().map(domain).collect(),
             listed: VecDeque::new(),
-            scripts: 0,
-            busy: of.confirming.as_ref().map(|_| vec![false; of.ways.len()]),
+            calls: 0,
+            patience: of.ways[0].patience_max(),
+            busy: of.confirming.as_ref().map(|_| HashSet::new()),
+            ways: of.ways.len(),
             bounds: of.bounds,
             scripts_max: of.scripts_max,
             overlap_calls_min: of.overlap_calls_min,
@@ -84,7 +97,7 @@ impl Domains {
     }
 
     /// One more call waits.
-    pub(super) fn push(&mut self, call: Call) {
+    pub(super) fn push(&mut self, mut call: Call) {
         let domain = match self.kind {
             AtomicDomain::Node => 0,
             // Its operations name one partition each.
@@ -96,6 +109,11 @@ impl Domains {
             // No operation names a partition that is not there.
             return;
         };
+        self.calls += 1;
+        call.number = self.calls;
+        if of.is_resting {
+            call.patient_until = Some(Instant::now() + self.patience);
+        }
         of.waiting.push_back(call);
         self.list(domain);
     }
@@ -109,14 +127,12 @@ impl Domains {
     }
 
     /// The next batch that may go now. O(domains with calls).
-    pub(super) fn next(&mut self) -> Option<Outgoing> {
+    pub(super) fn next(&mut self, server_of: impl Fn(usize) -> u64) -> Option<Outgoing> {
         for _ in 0..self.listed.len() {
-            if self.all.len() > 1 && self.scripts >= self.scripts_max * DOMAINS_AT_ONCE {
-                return None;
-            }
             let domain = self.listed.pop_front()?;
-            let way = self.busy.as_ref().map_or(0, |busy| domain % busy.len());
-            if self.busy.as_ref().is_some_and(|busy| busy[way]) {
+            let way = domain % self.ways;
+            let server = self.busy.as_ref().map_or(0, |_| server_of(domain));
+            if self.busy.as_ref().is_some_and(|busy| busy.contains(&(way, server))) {
                 self.listed.push_back(domain);
                 continue;
             }
@@ -132,21 +148,20 @@ impl Domains {
                 continue;
             }
             of.scripts += 1;
-            self.scripts += 1;
             if !of.waiting.is_empty() {
                 self.list(domain);
             }
             if let Some(busy) = &mut self.busy {
-                busy[way] = true;
+                busy.insert((way, server));
             }
-            return Some(Outgoing { domain, way, batch });
+            return Some(Outgoing { domain, way, server, batch });
         }
         None
     }
 
     /// Takes note of what happened; answers who must rest now, and for how long: nothing tells when a slot is served again.
     pub(super) fn on(&mut self, event: Event) -> Option<(usize, Duration)> {
-        let Back { domain, way, again, put_off } = match event {
+        let Back { domain, way, server, again, put_off } = match event {
             Event::Rested(domain) => {
                 self.all[domain].is_resting = false;
                 self.list(domain);
@@ -154,18 +169,21 @@ impl Domains {
             }
             Event::Back(back) => back,
         };
-        self.scripts -= 1;
         if let Some(busy) = &mut self.busy {
-            busy[way] = false;
+            busy.remove(&(way, server));
         }
         let of = &mut self.all[domain];
         of.scripts -= 1;
         of.waiting.extend(again);
         let must_rest = !put_off.is_empty();
-        for call in put_off.into_iter().rev() {
-            of.waiting.push_front(call);
-        }
-        if !must_rest {
+        if must_rest {
+            // In the order they came, also when two scripts of the domain come back at once; and none waits for longer because
+            // others stand before it.
+            of.waiting.extend(put_off);
+            of.waiting.make_contiguous().sort_by_key(|call| call.number);
+            let until = Instant::now() + self.patience;
+            of.waiting.iter_mut().for_each(|call| _ = call.patient_until.get_or_insert(until));
+        } else {
             of.rest = REST_FIRST;
             self.list(domain);
             return None;
@@ -215,8 +233,10 @@ mod tests {
             kind: AtomicDomain::Partition,
             all: (0..count).map(of).collect(),
             listed: VecDeque::new(),
-            scripts: 0,
-            busy: ways.map(|ways| vec![false; ways]),
+            calls: 0,
+            patience: Duration::from_secs(1),
+            busy: ways.map(|_| HashSet::new()),
+            ways: ways.unwrap_or(1),
             bounds: BatchBounds { calls_max: 2, lines_max: 100 },
             scripts_max,
             overlap_calls_min: 2,
@@ -229,7 +249,15 @@ mod tests {
         std::mem::forget(answer);
         let place = Backlog::new(1_000).admit(Lane(0)).ok();
         let operation = encode::sweep(Partition(partition), 1, 0);
-        Call { operation, durability: Durability::Memory, reply, place, rounds: number, patient_until: None }
+        Call {
+            operation,
+            durability: Durability::Memory,
+            reply,
+            place,
+            rounds: number,
+            patient_until: None,
+            number: 0,
+        }
     }
 
     fn numbers(calls: &[Call]) -> Vec<u32> {
@@ -237,7 +265,13 @@ mod tests {
     }
 
     fn back(outgoing: &Outgoing) -> Back {
-        Back { domain: outgoing.domain, way: outgoing.way, again: Vec::new(), put_off: Vec::new() }
+        Back {
+            domain: outgoing.domain,
+            way: outgoing.way,
+            server: outgoing.server,
+            again: Vec::new(),
+            put_off: Vec::new(),
+        }
     }
 
     #[test]
@@ -245,28 +279,28 @@ mod tests {
         let mut domains = domains(2, 1, None);
         (0..5).for_each(|number| domains.push(call(0, number)));
         domains.push(call(1, 9));
-        let first = domains.next().unwrap();
-        let second = domains.next().unwrap();
+        let first = domains.next(|_| 0).unwrap();
+        let second = domains.next(|_| 0).unwrap();
         assert_eq!((numbers(&first.batch), numbers(&second.batch)), (vec![0, 1], vec![9]));
-        assert!(domains.next().is_none(), "one script each");
+        assert!(domains.next(|_| 0).is_none(), "one script each");
         assert!(domains.on(Event::Back(back(&first))).is_none());
-        assert_eq!(numbers(&domains.next().unwrap().batch), [2, 3]);
+        assert_eq!(numbers(&domains.next(|_| 0).unwrap().batch), [2, 3]);
     }
 
     #[test]
     fn calls_that_are_put_off_go_again_in_order_when_their_partition_has_rested() {
         let mut domains = domains(2, 2, None);
         (0..4).for_each(|number| domains.push(call(0, number)));
-        let mut first = domains.next().unwrap();
+        let mut first = domains.next(|_| 0).unwrap();
         let put_off = std::mem::take(&mut first.batch);
         let rest = domains.on(Event::Back(Back { put_off, ..back(&first) }));
         assert_eq!(rest, Some((0, REST_FIRST)));
         domains.push(call(1, 9));
-        assert_eq!(numbers(&domains.next().unwrap().batch), [9], "others go on");
-        assert!(domains.next().is_none(), "who rests sends nothing");
+        assert_eq!(numbers(&domains.next(|_| 0).unwrap().batch), [9], "others go on");
+        assert!(domains.next(|_| 0).is_none(), "who rests sends nothing");
         domains.on(Event::Rested(0));
-        assert_eq!(numbers(&domains.next().unwrap().batch), [0, 1]);
-        assert_eq!(numbers(&domains.next().unwrap().batch), [2, 3]);
+        assert_eq!(numbers(&domains.next(|_| 0).unwrap().batch), [0, 1]);
+        assert_eq!(numbers(&domains.next(|_| 0).unwrap().batch), [2, 3]);
     }
 
     #[test]
@@ -275,13 +309,28 @@ mod tests {
         for partition in 0..3 {
             domains.push(call(partition, u32::from(partition)));
         }
-        let first = domains.next().unwrap();
-        let second = domains.next().unwrap();
+        let first = domains.next(|_| 0).unwrap();
+        let second = domains.next(|_| 0).unwrap();
         assert_eq!((first.way, second.way), (0, 1));
-        assert!(domains.next().is_none(), "the way of the third is taken by the first");
+        assert!(domains.next(|_| 0).is_none(), "the way of the third is taken by the first");
         domains.on(Event::Back(back(&second)));
-        assert!(domains.next().is_none());
+        assert!(domains.next(|_| 0).is_none());
         domains.on(Event::Back(back(&first)));
-        assert_eq!(domains.next().unwrap().domain, 2);
+        assert_eq!(domains.next(|_| 0).unwrap().domain, 2);
+    }
+
+    #[test]
+    fn two_scripts_that_are_put_off_keep_the_order_of_their_calls() {
+        let mut domains = domains(1, 2, None);
+        (0..5).for_each(|number| domains.push(call(0, number)));
+        let mut scripts = [domains.next(|_| 0).unwrap(), domains.next(|_| 0).unwrap()];
+        for outgoing in &mut scripts {
+            let put_off = std::mem::take(&mut outgoing.batch);
+            domains.on(Event::Back(Back { put_off, ..back(outgoing) }));
+        }
+        domains.on(Event::Rested(0));
+        let again =
+            [domains.next(|_| 0).unwrap(), domains.next(|_| 0).unwrap()].map(|one| numbers(&one.batch));
+        assert_eq!(again, [vec![0, 1], vec![2, 3]]);
     }
 }

@@ -10,7 +10,7 @@ use std::{
     time::Duration,
 };
 
-use futures_util::future::join_all;
+use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use redis::{AsyncConnectionConfig, RedisResult, aio::MultiplexedConnection};
 use tokio::{
     sync::{Mutex as AsyncMutex, Notify},
@@ -31,6 +31,8 @@ const LOOK_EVERY: Duration = Duration::from_millis(500);
 const LOOK_PAUSE: Duration = Duration::from_millis(20);
 /// Servers asked at once: one that was cut off may not know of a failover yet.
 const ASKED: usize = 3;
+/// When one has answered, so long for the others.
+const OTHERS_WAIT: Duration = Duration::from_millis(100);
 /// Rounds of asking others when nobody answered.
 const ROUNDS_MAX: usize = 8;
 
@@ -84,6 +86,11 @@ impl Cluster {
         self.map().owner(slot).cloned().ok_or_else(unserved)
     }
 
+    /// Who has a slot, as far as is known.
+    pub(in super::super) fn known_owner(&self, slot: u16) -> Option<NodeAddress> {
+        self.map().owner(slot).cloned()
+    }
+
     /// Everybody who has a slot.
     pub(in super::super) async fn masters(&self) -> Result<Vec<NodeAddress>, StoreError> {
         if self.map().is_empty() {
@@ -108,7 +115,8 @@ impl Cluster {
             to.rsplit_once(':').and_then(|(host, port)| Some((host.to_owned(), port.parse().ok()?)));
         if let Some(address) = address.filter(|(host, _)| !host.is_empty()) {
             let mut map = self.map.write().unwrap_or_else(PoisonError::into_inner);
-            if map.owner(slot) != Some(&address) {
+            // One that is not known may be a known one by another name.
+            if map.owner(slot) != Some(&address) && map.knows(&address) {
                 let mut changed = SlotMap::clone(&map);
                 changed.give(slot, &address);
                 *map = Arc::new(changed);
@@ -155,9 +163,15 @@ impl Cluster {
         let mut fault = None;
         for some in all.chunks(ASKED).take(ROUNDS_MAX) {
             let mut views = Vec::new();
-            for answer in join_all(some.iter().map(|node| self.ask(node))).await {
+            let mut answers: FuturesUnordered<_> = some.iter().map(|node| self.ask(node)).collect();
+            let mut patience = self.settings.connect_timeout;
+            // One that is frozen must not be waited for once another has answered.
+            while let Ok(Some(answer)) = timeout(patience, answers.next()).await {
                 match answer {
-                    Ok(view) if !view.masters.is_empty() => views.push(view),
+                    Ok(view) if !view.masters.is_empty() => {
+                        views.push(view);
+                        patience = patience.min(OTHERS_WAIT);
+                    }
                     Ok(_) => {}
                     Err(error) => fault = Some(error),
                 }

@@ -147,7 +147,11 @@ impl Route {
         connection: &mut impl ConnectionLike,
         master: &Master,
     ) -> Result<u64, StoreError> {
-        let Some(said) = &master.said else { return Ok(self.term()) };
+        let Some(said) = &master.said else {
+            // It took its time, and has no slot any more: what it says counts for nothing.
+            let is_over = self.term() != master.term;
+            return if is_over { Err(StoreError::Unavailable { source: None }) } else { Ok(master.term) };
+        };
         let asking = timeout(self.settings.connect_timeout, role(connection));
         let role = asking.await.map_err(|_| unavailable(silence()))?.map_err(unavailable)?;
         if role.is_some_and(|role| role != "master") {

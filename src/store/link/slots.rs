@@ -143,6 +143,11 @@ impl SlotMap {
         with_slots.map(|(node, _)| node.clone()).collect()
     }
 
+    /// Whether a server is one of the cluster by this name.
+    pub(super) fn knows(&self, address: &NodeAddress) -> bool {
+        self.nodes.contains(address) || self.replicas.contains(address)
+    }
+
     /// Whether a server has a slot.
     pub(super) fn has(&self, address: &NodeAddress) -> bool {
         self.owners.iter().flatten().any(|(node, _)| self.nodes[*node] == *address)

@@ -45,7 +45,7 @@ async fn write(
 ) -> Result<(), RepartitionError> {
     let mut by_partition: BTreeMap<Partition, Vec<Field>> = BTreeMap::new();
     for (name, value) in fields {
-        if part.by() == By::Hold && is_child(&name) {
+        if is_left_behind(part, &name) {
             continue;
         }
         let (home, field) = homed(to.partitions(), partition, part.by(), key, (name, value))?;
@@ -65,6 +65,15 @@ async fn write(
         commands.push((key, command));
     }
     Ok(routed::ask_each(to, &commands).await?)
+}
+
+/// What partitions said to each other about carts that have ended: children, and records of no caller.
+pub(super) fn is_left_behind(part: &Part, name: &[u8]) -> bool {
+    match part.by() {
+        By::Hold => is_child(name),
+        By::Record => name.starts_with(b"* "),
+        By::Sku | By::Nothing => false,
+    }
 }
 
 /// The partition of a field from now on, and the field as it is there.

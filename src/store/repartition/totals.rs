@@ -53,7 +53,9 @@ impl ShopTotals {
             for part in parts {
                 let key = part.key(&store.inner.keys, partition);
                 match part {
-                    Part::Stock | Part::Ended(_) => totals.add_fields(store, &key, part).await?,
+                    Part::Stock | Part::Records(_) | Part::Ended(_) => {
+                        totals.add_fields(store, &key, part).await?
+                    }
                     _ => {
                         let command = if part.is_sorted_set() { "ZCARD" } else { "HLEN" };
                         *totals.count_of(part) +=
@@ -94,9 +96,7 @@ impl ShopTotals {
             let mut command = redis::cmd("HSCAN");
             command.arg(key).arg(cursor).arg("COUNT").arg(PAGE);
             let (next, mut fields): (u64, Vec<Field>) = store.query_at(key, &command).await?;
-            fields.retain(|(name, _)| {
-                (*part == Part::Stock || !fields::is_child(name)) && seen.insert(xxh3_64(name))
-            });
+            fields.retain(|(name, _)| !fields::is_left_behind(part, name) && seen.insert(xxh3_64(name)));
             *self.count_of(part) += u64::try_from(fields.len()).unwrap_or(u64::MAX);
             for (_, text) in fields.iter().filter(|_| *part == Part::Stock) {
                 if let StoredLevel::Known { level, .. } = StoredLevel::read_bytes(Some(text)) {

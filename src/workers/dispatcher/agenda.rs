@@ -12,8 +12,8 @@ pub(super) struct Agenda {
     places: Vec<Place>,
     /// Those that are to be looked into, by when.
     order: BTreeSet<(Instant, Partition)>,
-    /// Whether one of those whose server is away is in hand.
-    is_probing: bool,
+    /// The one in hand of those whose server is away.
+    probing: Option<Partition>,
     /// Partitions whose last look failed.
     failing: BTreeSet<Partition>,
 }
@@ -31,7 +31,7 @@ impl Agenda {
     /// With nothing to look at.
     pub(super) fn new(partitions: Partitions) -> Self {
         let places = vec![Place::default(); usize::from(partitions.count())];
-        Self { places, order: BTreeSet::new(), is_probing: false, failing: BTreeSet::new() }
+        Self { places, order: BTreeSet::new(), probing: None, failing: BTreeSet::new() }
     }
 
     /// To be looked into no later than then.
@@ -53,7 +53,9 @@ impl Agenda {
         self.set(partition, None);
         let place = &mut self.places[usize::from(partition.0)];
         place.in_hand = true;
-        self.is_probing |= place.is_sick;
+        if place.is_sick {
+            self.probing = Some(partition);
+        }
         Some(partition)
     }
 
@@ -113,15 +115,14 @@ impl Agenda {
     /// Whether it may be looked into: nobody does, nor does anybody try another one whose server is away too.
     fn is_free(&self, partition: Partition) -> bool {
         let place = self.places[usize::from(partition.0)];
-        let is_barred = place.in_hand || (place.is_sick && self.is_probing);
+        let is_barred = place.in_hand || (place.is_sick && self.probing.is_some());
         !is_barred
     }
 
     fn end(&mut self, partition: Partition) {
-        let place = &mut self.places[usize::from(partition.0)];
-        place.in_hand = false;
-        // One at a time is in hand of those that are sick.
-        self.is_probing &= !place.is_sick;
+        self.places[usize::from(partition.0)].in_hand = false;
+        // Whether or not its server answered meanwhile.
+        self.probing = self.probing.filter(|probing| *probing != partition);
     }
 
     fn set(&mut self, partition: Partition, at: Option<Instant>) {
@@ -190,5 +191,20 @@ mod tests {
         agenda.done(taken[0], None);
         let rest = [agenda.begin(now + PAUSE), agenda.begin(now + PAUSE)];
         assert!(rest.iter().all(Option::is_some), "all of them, once one worked: {rest:?}");
+    }
+
+    #[test]
+    fn a_server_may_go_away_again_and_again() {
+        let (mut agenda, mut now) = agenda(1);
+        let only = Partition(0);
+        agenda.look(only, now);
+        for outage in 0..3 {
+            assert_eq!(agenda.begin(now), Some(only), "outage {outage}");
+            agenda.failed(only, &[only], now, PAUSE);
+            now += PAUSE;
+            assert_eq!(agenda.begin(now), Some(only), "it is tried, outage {outage}");
+            agenda.is_well(&[only]);
+            agenda.done(only, Some(now));
+        }
     }
 }

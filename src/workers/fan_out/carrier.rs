@@ -6,7 +6,7 @@ use futures_util::{StreamExt as _, stream};
 use metrics::counter;
 use tokio::{sync::Mutex, time::Instant};
 use tokio_util::sync::CancellationToken;
-use tracing::error;
+use tracing::{debug, error};
 
 use crate::{
     domain::{ChannelId, Partition},
@@ -86,7 +86,10 @@ impl Carrier {
             // Those who would be woken here claim no more once they are told to stop.
             let is_theirs = |channel: &&ChannelId| self.stop.is_cancelled() || !self.wake.serves(channel);
             let others: Vec<ChannelId> = channels.iter().filter(is_theirs).cloned().collect();
-            self.store.ring_in(&others, partition).await?;
+            if let Err(fault) = self.store.ring_in(&others, partition).await {
+                // What is marked is found without it, a little later.
+                debug!(error = &fault as &dyn std::error::Error, "cannot ring for the other workers");
+            }
         }
         Ok(())
     }
