@@ -11,10 +11,11 @@ use stockgate::store::{PrepareError, RepartitionError, Repartitioned, abandon_re
 use crate::{
     harness::Shop,
     repartition_shop::{
-        contents, events_of, given_to_workers, is_left_over, lived_in, move_to, order, partitions, reopened,
-        sayings,
+        contents, events_of, given_to_workers, is_left_over, is_told_alike, lived_in, move_to, order,
+        partitions, reopened, sayings,
     },
     requests::*,
+    shared_redis::is_left_out,
 };
 
 /// Every so many answers of Redis there is a kill.
@@ -96,7 +97,7 @@ async fn a_run_that_was_killed_anywhere_is_made_good() {
     assert_eq!(shop.store.verify(&[], false).await.unwrap().findings, []);
     for (asked, answer) in &past.asked {
         let again = shop.answer(asked).await;
-        assert!(again.replayed && again.result == answer.result, "{asked:?}");
+        assert!(again.replayed && is_told_alike(&shop, asked, &again, answer), "{asked:?}");
     }
 }
 
@@ -131,6 +132,9 @@ async fn what_was_only_copied_can_be_given_up() {
 
 #[tokio::test]
 async fn what_has_lost_its_old_layout_can_only_be_finished() {
+    if is_left_out() {
+        return;
+    }
     for phase in ["dropping", "placing"] {
         let (shop, _) = lived_in(3).await;
         let fields = contents(&shop).await;
