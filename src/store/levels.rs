@@ -58,8 +58,8 @@ impl StoredLevel {
 
 /// Where a walk through all SKUs goes on: partition, HSCAN cursor, and the last SKU given of that step.
 ///
-/// A step may be larger than a page (a small hash comes in one), so each step is given in the order of its SKUs: whatever the
-/// hash does between two pages, none that was there all the time is passed over.
+/// Only the smallest step is ever cut in two, in the order of its SKUs: one bucket, or a small hash that comes whole. The same cursor
+/// then shows no SKU that was there before and was not shown with it, even while the hash grows; of longer steps that is not so.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct WalkPosition {
     /// The partition.
@@ -69,6 +69,9 @@ pub struct WalkPosition {
     /// The last SKU of that step already given; empty at its beginning.
     pub after: String,
 }
+
+/// SKUs by which a step may be longer than asked for and still fit: buckets have some three SKUs, while a hash grows twice that.
+const STEP_OVERSHOOT: usize = 16;
 
 /// One field and its text, as HSCAN gives them.
 pub(super) type Field = (Vec<u8>, Vec<u8>);
@@ -118,13 +121,21 @@ impl Store {
         count: usize,
     ) -> Result<(Vec<(String, StoredLevel)>, Option<WalkPosition>), StoreError> {
         let (mut position, mut page) = (from, Vec::new());
+        // The step at the position is asked for as short as can be.
+        let mut cut = !position.after.is_empty();
         while page.len() < count && position.partition < self.partitions().count() {
             let room = count - page.len();
+            // A step ends with a whole bucket, so it may be longer than asked for.
+            let asked = if cut { 1 } else { room.saturating_sub(STEP_OVERSHOOT).max(1) };
             let key = self.inner.keys.stock(Partition(position.partition));
             let mut command = redis::cmd("HSCAN");
-            command.arg(&key).arg(position.cursor).arg("COUNT").arg(room);
+            command.arg(&key).arg(position.cursor).arg("COUNT").arg(asked);
             let (cursor, mut fields): (u64, Vec<Field>) = self.query_at(&key, &command).await?;
             fields.retain(|(sku, _)| sku.as_slice() > position.after.as_bytes());
+            if fields.len() > room && asked > 1 {
+                cut = true;
+                continue;
+            }
             fields.sort();
             let left = fields.len().saturating_sub(room);
             fields.truncate(room);
@@ -138,6 +149,7 @@ impl Store {
                 (_, _, 0) => WalkPosition { partition: position.partition + 1, ..WalkPosition::default() },
                 (_, _, cursor) => WalkPosition { cursor, after: String::new(), ..position },
             };
+            cut = false;
         }
         let more = position.partition < self.partitions().count();
         Ok((page, more.then_some(position)))

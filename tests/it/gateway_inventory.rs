@@ -85,6 +85,41 @@ async fn an_import_has_an_end_and_a_walk_shows_all_of_it_once() {
     assert!(seen.into_iter().eq(0..=10_000), "some are missing");
 }
 
+/// The hash of 1,000 SKUs has 1,024 buckets; what comes in makes it grow, so that the steps of a walk are others than before.
+#[tokio::test]
+async fn a_walk_passes_over_no_sku_while_others_come_in() {
+    let gateway = Setup::on_one_partition(Redis::shared().await).serve().await;
+    let put = async |name: &str, count| {
+        let rows = (0..count).map(|n| row(&format!("{name}{n}"), &format!("{name}-{n}"), n));
+        import(&gateway, rows.collect()).await;
+    };
+    let walk = async |mut page_token: String| {
+        let mut pages = Vec::new();
+        loop {
+            let request = ListStockRequest { page_size: 20, page_token };
+            let page = gateway.inventory().list_stock(request).await.unwrap().into_inner();
+            assert!(page.stocks.len() <= 20);
+            let skus: BTreeSet<_> = page.stocks.into_iter().map(|stock| stock.sku).collect();
+            page_token = page.next_page_token;
+            pages.push((skus, page_token.clone()));
+            if page_token.is_empty() {
+                return pages;
+            }
+        }
+    };
+    put("there", 1_000).await;
+    let before = walk(String::new()).await;
+    put("new", 30).await;
+    let mut seen = BTreeSet::new();
+    for (skus, token) in before.into_iter().filter(|(_, token)| !token.is_empty()) {
+        seen.extend(skus);
+        let rest: Vec<_> = walk(token).await.into_iter().flat_map(|(skus, _)| skus).collect();
+        let missing =
+            (0..1_000).map(|n| format!("there-{n}")).filter(|sku| !seen.contains(sku) && !rest.contains(sku));
+        assert_eq!(missing.collect::<Vec<_>>(), Vec::<String>::new(), "after {} were shown", seen.len());
+    }
+}
+
 #[tokio::test]
 async fn a_stock_take_keeps_what_was_sold_since() {
     let gateway = Setup::on_one_partition(Redis::shared().await).serve().await;
