@@ -4,6 +4,7 @@
 
 mod blind_window;
 mod breaker;
+pub mod carrier;
 mod durability;
 mod event;
 mod fingerprint;
