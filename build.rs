@@ -4,8 +4,12 @@ use std::{env, fs, path::PathBuf};
 
 use prost::Message as _;
 
-const PROTOS: [&str; 3] =
-    ["stockgate/v1/stock.proto", "stockgate/v1/inventory.proto", "stockgate/v1/channel.proto"];
+const PROTOS: [&str; 4] = [
+    "stockgate/v1/stock.proto",
+    "stockgate/v1/inventory.proto",
+    "stockgate/v1/channel.proto",
+    "stockgate/v1/carrier.proto",
+];
 
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed=proto");

@@ -2,21 +2,22 @@
 //!
 //! The house, from the ground up; imports go down a floor, never up or across (`tests/it/tidy.rs` checks it):
 //!
-//! - [`cli`]: commands; they speak gRPC to a gateway.
 //! - [`domain`]: pure values and rules.
-//! - [`store`] (Redis only) and [`channels`] (HTTP out only): neighbours without a door.
+//! - [`store`] (Redis only), [`channels`] and [`carriers`] (HTTP out only): neighbours without a door.
 //! - [`grpc`], [`http`], [`workers`]: what callers reach, and what runs by itself.
 //! - [`app`] and [`config`]: the only place where everything meets.
 //! - [`cli`]: commands; they speak gRPC to a gateway.
-//! - [`telemetry`], the cellar: used by all, imports nothing of ours.
+//! - [`telemetry`] and [`outbound`], the cellar: used by all, import nothing of ours.
 
 pub mod app;
+pub mod carriers;
 pub mod channels;
 pub mod cli;
 pub mod config;
 pub mod domain;
 pub mod grpc;
 pub mod http;
+pub mod outbound;
 pub mod store;
 pub mod telemetry;
 pub mod workers;

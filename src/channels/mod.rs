@@ -3,10 +3,8 @@
 //! A channel is handed what it should show and says, item by item, what became of it. It never retries by itself,
 //! never waits beyond its own timeout and keeps no state between calls: when to push again is the workers' decision.
 
-mod client;
 mod cloud_event;
 mod outcome;
-mod retry_after;
 mod signature;
 mod webhook;
 
@@ -14,8 +12,7 @@ use std::pin::Pin;
 
 use crate::domain::DesiredState;
 
-pub use outcome::{ErrorText, PushOutcome};
-pub use retry_after::RETRY_AFTER_MAX;
+pub use outcome::PushOutcome;
 pub use signature::SecretProblem;
 pub use webhook::{Webhook, WebhookConfig, WebhookConfigError};
 

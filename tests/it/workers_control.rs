@@ -220,7 +220,7 @@ async fn a_channel_that_says_too_many_is_left_alone_by_both_sets() {
         0 => Reply::All(stockgate::channels::PushOutcome::RetryAfter {
             after: Some(wait),
             throttled: true,
-            error: stockgate::channels::ErrorText::new("429"),
+            error: stockgate::outbound::ErrorText::new("429"),
         }),
         _ => takes(),
     });

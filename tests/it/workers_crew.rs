@@ -9,8 +9,9 @@ use std::{
 };
 
 use stockgate::{
-    channels::{Channel, ErrorText, PushFuture, PushOutcome},
+    channels::{Channel, PushFuture, PushOutcome},
     domain::{Backoff, BreakerTerms, ChannelRules, ChannelTerms, DesiredState, Partitions, RateTerms},
+    outbound::ErrorText,
     store::{Clock, Store, StoreSettings, SyncState},
     telemetry,
     workers::{self, ChannelSetup, WorkerSettings},

@@ -3,8 +3,9 @@
 use std::{collections::BTreeMap, time::Duration};
 
 use stockgate::{
-    channels::{ErrorText, PushOutcome},
+    channels::PushOutcome,
     domain::{Backoff, BreakerTerms, ChannelRules, Patience},
+    outbound::ErrorText,
     store::SyncState,
     telemetry,
     workers::ChannelSetup,

@@ -5,7 +5,8 @@ use std::{error::Error, time::Duration};
 use jiff::Timestamp;
 use reqwest::{Response, StatusCode};
 
-use super::super::{ErrorText, PushOutcome, retry_after::retry_after};
+use super::super::PushOutcome;
+use crate::outbound::{ErrorText, retry_after};
 
 /// Of the body at most this is read: enough to say what was wrong, and small answers keep their connection.
 const BODY_BYTES_MAX: usize = 4 * 1024;

@@ -5,11 +5,8 @@ use std::{str::FromStr, time::Duration};
 use reqwest::{Client, Url};
 use secrecy::SecretString;
 
-use super::super::{
-    client::client,
-    signature::{SecretProblem, Signer},
-};
-use crate::domain::ChannelId;
+use super::super::signature::{SecretProblem, Signer};
+use crate::{domain::ChannelId, outbound::client};
 
 /// The settings of a webhook channel. No Debug: the url may hold a password.
 #[derive(Clone)]

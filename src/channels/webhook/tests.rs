@@ -18,8 +18,9 @@ use tokio::{
 
 use super::*;
 use crate::{
-    channels::{ErrorText, SecretProblem},
+    channels::SecretProblem,
     domain::{EventId, Partition, Sku},
+    outbound::ErrorText,
 };
 
 const OLD_KEY: [u8; 32] = [1; 32];

@@ -85,7 +85,7 @@ pub(super) fn settle(ranked: &mut [Candidate], policy: Policy, misses_promise: b
             (_, false, false) => Ground::Name,
         }
     };
-    let grounds: Vec<Ground> = behind.iter().map(|other| ground_against(other)).collect();
+    let grounds: Vec<Ground> = behind.iter().map(ground_against).collect();
     for (other, ground) in behind.iter_mut().zip(&grounds) {
         other.verdict = Verdict::Behind(*ground);
     }

@@ -6,8 +6,9 @@ use tokio::time::{Instant, timeout};
 use tracing::{debug, error, info, warn};
 
 use crate::{
-    channels::{ErrorText, PushOutcome},
+    channels::PushOutcome,
     domain::{BreakerState, DesiredState, Partition, Sku},
+    outbound::ErrorText,
     store::{Claim, Claimed, SettleOutcome, Settled, Settlement, Told},
     telemetry,
 };

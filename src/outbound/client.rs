@@ -1,18 +1,18 @@
-//! The HTTP client of one channel. Each channel has its own, so that the connections of a sick one hurt nobody else.
+//! The HTTP client of one foreign server. Each has its own, so that the connections of a sick one hurt nobody else.
 
 use std::time::Duration;
 
 use reqwest::{Client, ClientBuilder, Url, redirect::Policy};
 use rustls::crypto::ring;
 
-/// Idle connections kept per channel; a call that finds none opens one.
+/// Idle connections kept per server; a call that finds none opens one.
 const IDLE_CONNECTIONS_MAX: usize = 32;
 /// Shorter than the keep-alive of common servers (5 s in Node.js): a connection the server is just closing would
 /// turn a push into one of unknown outcome.
 const IDLE_TIMEOUT: Duration = Duration::from_secs(4);
 
 /// Builds the client for calls to `url`, each within `timeout` from connect to the end of the answer.
-pub(super) fn client(url: &Url, timeout: Duration) -> Result<Client, reqwest::Error> {
+pub fn client(url: &Url, timeout: Duration) -> Result<Client, reqwest::Error> {
     // One provider per process: whoever installed one first has decided, and that is fine.
     let _ = ring::default_provider().install_default();
     let mut builder = ClientBuilder::new()

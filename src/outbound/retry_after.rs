@@ -5,7 +5,7 @@ use std::time::Duration;
 use jiff::{Timestamp, civil::DateTime, tz::TimeZone};
 use reqwest::header::{HeaderMap, RETRY_AFTER};
 
-/// No channel is left alone for longer because it asked to: 24 hours.
+/// No server is left alone for longer because it asked to: 24 hours.
 pub const RETRY_AFTER_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// The three forms a receiver of an HTTP date must accept: the current one, RFC 850, and C's asctime.
@@ -14,7 +14,7 @@ const HTTP_DATE_FORMATS: [&str; 3] =
 
 /// How long the answer asks to wait, at most [`RETRY_AFTER_MAX`]. None when it does not say, or says "now": then our
 /// own backoff decides, since a wait of zero would be a busy loop.
-pub(super) fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
+pub fn retry_after(headers: &HeaderMap, now: Timestamp) -> Option<Duration> {
     let text = headers.get(RETRY_AFTER)?.to_str().ok()?.trim();
     let is_seconds = !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_digit());
     let wait = if is_seconds {
