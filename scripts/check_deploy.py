@@ -114,8 +114,14 @@ def check_rules() -> set[str]:
     return records
 
 
-def check_dashboard(records: set[str], out: pathlib.Path) -> None:
-    path = DEPLOY / "grafana/dashboards/stockgate.json"
+def check_dashboards(records: set[str], out: pathlib.Path) -> None:
+    paths = sorted((DEPLOY / "grafana/dashboards").glob("*.json"))
+    # promtool parses queries only as rules.
+    groups = [{"name": path.stem, "rules": check_dashboard(path, records)} for path in paths]
+    (out / "dashboard.yml").write_text(yaml.safe_dump({"groups": groups}))
+
+
+def check_dashboard(path: pathlib.Path, records: set[str]) -> list[dict[str, str]]:
     dashboard = json.loads(path.read_text())
     taken: dict[tuple[int, int], str] = {}
     rules = []
@@ -126,18 +132,16 @@ def check_dashboard(records: set[str], out: pathlib.Path) -> None:
             complain_unless(cell not in taken, f"{path.name}: {panel['title']} lies on {taken.get(cell)}")
             taken[cell] = panel["title"]
         for target in panel.get("targets", []):
-            query = target["expr"].replace("$__rate_interval", "1m").replace("$namespace", ".*").replace("$channel", ".*")
+            query = re.sub(r"\$(namespace|channel|carrier)\b", ".*", target["expr"].replace("$__rate_interval", "1m"))
             check_query(f"{path.name}, {panel['title']}", query, records)
-            rules.append({"record": f"panel_{panel['id']}_{target['refId'].lower()}", "expr": query})
-    # promtool parses queries only as rules.
-    text = yaml.safe_dump({"groups": [{"name": "dashboard", "rules": rules}]})
-    (out / "dashboard.yml").write_text(text)
+            rules.append({"record": f"{path.stem}_{panel['id']}_{target['refId'].lower()}", "expr": query})
     for variable in dashboard["templating"]["list"]:
         for metric in re.findall(r"label_values\((\w+)", variable.get("definition", "")):
             check_query(f"{path.name}, {variable['name']}", metric, records)
     uid = yaml.safe_load(read("deploy/grafana/provisioning/datasources/prometheus.yaml"))["datasources"][0]["uid"]
     chosen = next(v for v in dashboard["templating"]["list"] if v["name"] == "datasource")["current"]["value"]
     complain_unless(uid == chosen, f"{path.name}: its data source is {chosen}, provisioned is {uid}")
+    return rules
 
 
 def drain_seconds() -> float:
@@ -212,7 +216,7 @@ def check_rendered(path: pathlib.Path, out: pathlib.Path) -> None:
 def main() -> None:
     out, rendered = pathlib.Path(sys.argv[1]), [pathlib.Path(path) for path in sys.argv[2:]]
     records = check_rules()
-    check_dashboard(records, out)
+    check_dashboards(records, out)
     check_patience()
     check_image()
     check_pages()
