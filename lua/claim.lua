@@ -1,14 +1,14 @@
 #!lua
 -- claim: leases what is due on one channel to one worker and reads its state now, so that a retry pushes the newest number.
 -- A lease that ran out is due again. What is behind is given only when nothing else is due. Safe to repeat: what is leased is not
--- given twice.
+-- given twice. The mark of a refused event is taken from the levels it reads: the next refused sale is told again.
 --
 -- KEYS[1] due    zset  SKU by when it is to be told, ms (0: first; from include/work.lua's LATER on: behind)
 -- KEYS[2] lease  zset  SKU by the end of its lease, ms
 -- KEYS[3] dirty  zset  SKU by its oldest unconfirmed change, ms
 -- KEYS[4] work   hash  SKU -> work (include/work.lua)
 -- KEYS[5] sync   hash  SKU -> "<version> <quantity> <paused> <confirmed, ms>"
--- KEYS[6] stock  hash  SKU -> level (include/level.lua)
+-- KEYS[6] stock  hash  SKU -> level (include/level.lua); only its mark is written
 --
 -- ARGV[1] now, ms    "" for the Redis clock
 -- ARGV[2] token      names this lease; no space
@@ -45,13 +45,19 @@ local reply = { 'claimed', '0' }
 if #skus > 0 then
   local texts, levels = server.call('HMGET', work_key, unpack(skus)), server.call('HMGET', stock_key, unpack(skus))
   local sync, dirty = server.call('HMGET', sync_key, unpack(skus)), server.call('ZMSCORE', dirty_key, unpack(skus))
-  local lease_add, work_set, lease_end = {}, {}, tostring(now + tonumber(lease_ms))
+  local lease_add, work_set, unmarked, lease_end = {}, {}, {}, tostring(now + tonumber(lease_ms))
   -- The work of a SKU that has none yet, around its version. From here on a call may go out, whatever becomes of its worker.
   local before, after = '0 ' .. token .. ' ', ' 0 0 ' .. now_text .. ' '
   for index = 1, #skus do
     local sku, text, level = skus[index], texts[index], levels[index] or ''
-    local version, attempts, sure = string.match(level, '^%-?%d+ %d+ (%d+) ') or '0', '0', '1'
-    local written
+    local version, refused = string.match(level, '^%-?%d+ %d+ (%d+) %d* ?(%d*)')
+    -- Every channel is told after that event. What was refused before now is covered by these calls, and only that.
+    if version and version == refused then
+      unmarked[#unmarked + 1] = sku
+      unmarked[#unmarked + 1] = string.gsub(level, '^(%S+ %d+ %d+ %d+) %d+', '%1 0', 1)
+    end
+    version = version or '0'
+    local attempts, sure, written = '0', '1', nil
     if text then
       local one = work.read(text)
       attempts, sure = one.attempts, index > abandoned and one.sure or '0'
@@ -70,6 +76,7 @@ if #skus > 0 then
   end
   redis.call('ZADD', lease_key, unpack(lease_add))
   redis.call('HSET', work_key, unpack(work_set))
+  if #unmarked > 0 then redis.call('HSET', stock_key, unpack(unmarked)) end
   if #skus > abandoned then redis.call('ZREM', due_key, unpack(skus, abandoned + 1)) end
 end
 if #skus == limit then return reply end

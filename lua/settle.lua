@@ -1,6 +1,7 @@
 #!lua
 -- settle: writes down what a channel answered, item by item. Safe to repeat: an answer counts only while its lease is held.
--- A confirmed version never goes back. What moved on meanwhile stays due, its lag counted from the oldest change left. What used up
+-- A confirmed version never goes back. What moved on meanwhile stays due, its lag counted from the oldest change left; what
+-- is only told again for a refused sale waits a little. What used up
 -- its attempts or its age, and has not changed meanwhile, is a dead letter; a success supersedes one.
 --
 -- KEYS[1] due       zset  SKU by when it is to be told, ms (0: first)
@@ -55,7 +56,7 @@ local out = settling.new()
 local at = 7 + count
 for index = 1, count do
   local sku, outcome = skus[index], argv[at]
-  local holder, since, sure = string.match(texts[index] or '', '^%d+ (%S+) %d+ (%d+) ([012]) ')
+  local holder, since, sure = string.match(texts[index] or '', '^%d+ (%S+) %d+ (%d+) ([0-3]) ')
   local is_ours = holder == token and not settled[sku]
   settled[sku] = true
   if is_ours then out.released[#out.released + 1] = sku end

@@ -1,5 +1,6 @@
 -- The count of one SKU, stored as
--- "<on hand> <held> <version> <updated, ms> <version last refused> <last event, or ->".
+-- "<on hand> <held> <version> <updated, ms> <mark> <last event, or ->". The mark is the version of a refused event that no claim
+-- has followed: while it is the present version, another one would tell channels nothing. Any other number, mostly 0, says nothing.
 local level = {}
 
 local format, match = string.format, string.match

@@ -1,10 +1,6 @@
 -- Marking SKUs due on one channel: what fan_out does for each of its channels.
 local marking = {}
 
--- A dead letter that changes is tried once more, but no sooner than this after it died: what a channel will not take may be
--- selling fast elsewhere.
-marking.DEAD_PAUSE_MS = 30000
-
 -- What marking must know of the items on one channel, and nothing that can be done without: this runs for every channel. A key of
 -- the wrong type is an error, before anything is written. Who is leased is known by the token in its work.
 function marking.read(keys, skus, now_text, needs_all, is_mover)
@@ -23,18 +19,6 @@ function marking.read(keys, skus, now_text, needs_all, is_mover)
   return known
 end
 
--- The score a marked SKU gets; nothing when it stays where it is.
-local function due_at(item, channel, due, dead, now, text)
-  local is_live = due and due < work.LATER
-  if item.behind then return not due and work.LATER + now or nil end
-  if dead and not is_live then return math.max(now, dead + marking.DEAD_PAUSE_MS) end
-  local is_later = is_live and due > now
-  -- After a failure it waits for its time; what was only told to wait does not wait with news.
-  if is_later and text and not string.find(text, '^0 ') then return nil end
-  if item.available <= channel.urgent_at then return 0 end
-  return (is_later or not is_live) and now or nil
-end
-
 function marking.push(list, first, second)
   list[#list + 1] = first
   list[#list + 1] = second
@@ -45,14 +29,14 @@ function marking.write(command, key, list, ...)
   if ... then redis.call(command, key, ..., unpack(list)) else redis.call(command, key, unpack(list)) end
 end
 
--- The text a leased, dead or forced SKU's work gets; nothing when it stays as it is.
-function marking.work_after(item, force, text, is_leased, is_dead)
+-- The text a leased, dead or forced SKU's work gets; nothing when it stays as it is. `can_wait`: forced by a refused sale alone.
+function marking.work_after(item, force, text, is_leased, is_dead, can_wait)
   local one = work.read(text)
   local is_news = is_leased and (tonumber(one.claimed) < item.last or force > 0)
   -- An entry adopted from a dead worker may be older than what was marked before it.
   local is_oldest = is_news and (one.since == '0' or item.changed_ms < tonumber(one.since))
   if is_oldest then one.since = item.changed_ms end
-  local again = force == 2 and (is_leased and '2' or '0')
+  local again = force == 2 and (is_leased and (can_wait and one.sure ~= '2' and '3' or '2') or '0')
   if not is_oldest and not again then return nil, is_dead and tonumber(one.since) end
   one.sure = again or one.sure
   return work.write(one), is_dead and tonumber(one.since)
@@ -67,26 +51,31 @@ function marking.mark(keys, channel, items, known, now, showing)
   local due_add, dirty_add, work_set, sync_set, marked = {}, {}, {}, {}, 0
   for index, item in ipairs(items) do
     local due, lease, dead = tonumber(known.due[index] or nil), work.is_leased(known.work[index]), tonumber(known.dead[index] or nil)
-    local version, quantity, paused = work.confirmed(known.sync[index])
+    local version, quantity, paused, confirmed_ms = work.confirmed(known.sync[index])
     local left = math.max(quantity + item.delta, 0)
     if version > item.last then item.is_old = true end
     local is_idle = not due and not lease and not dead and not known.work[index]
     local knows = item.source == channel.id and version == item.first - 1 and version > 0 and is_idle
     -- Who moved its number by itself shows nobody knows what, even when a claim ran ahead of this and confirmed it.
-    local force = known.is_mover and has_moved(item, channel) and 2 or item.force
+    local moves = known.is_mover and has_moved(item, channel)
+    local force, can_wait = moves and 2 or item.force, item.force == 2 and not moves and not item.behind
     if knows and (left > item.pause_at or paused) then
       marking.push(sync_set, item.sku, item.last .. ' ' .. left .. ' ' .. (paused and '1' or '0') .. ' ' .. now)
       quantity = left
     elseif version < item.last or force > 0 then
       marked = marked + 1
-      local oldest_ms = item.changed_ms
+      local oldest_ms, retell_ms = item.changed_ms, 0
+      if can_wait and version >= item.last then
+        -- Of its own, also for who knows the message of this version by its oldest change.
+        oldest_ms, retell_ms = math.max(oldest_ms, confirmed_ms + 1), timing.retell_ms(confirmed_ms, now)
+      end
       if lease or dead or force == 2 then
-        local text, since = marking.work_after(item, force, known.work[index], lease, dead)
+        local text, since = marking.work_after(item, force, known.work[index], lease, dead, can_wait)
         if text then marking.push(work_set, item.sku, text) end
         if since and since > 0 then oldest_ms = math.min(oldest_ms, since) end
       end
       marking.push(dirty_add, oldest_ms, item.sku)
-      local score = not lease and due_at(item, channel, due, dead, now, known.work[index])
+      local score = not lease and timing.due_at(item, channel, due, dead, now, known.work[index], retell_ms)
       if score then marking.push(due_add, score, item.sku) end
     end
     sold_out.count(showing, index, item, quantity, paused)

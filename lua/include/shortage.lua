@@ -16,7 +16,8 @@ function shortage.list(batch, lines)
   return short
 end
 
--- A sale that named its channel was refused: that channel shows too much. At most one event per SKU and version.
+-- A sale that named its channel was refused: that channel shows too much. No second event of a version before a claim has
+-- followed the first: until then no channel has been told because of it, and all will be.
 function shortage.note(batch, op, lines)
   for _, line in ipairs(lines) do
     local slot = batch.slots[line.number]

@@ -35,22 +35,27 @@ function verdict.confirm(run, out, index, sku, version, shown, text, since, sure
   if run.dead[index] then out.superseded[#out.superseded + 1] = sku end
   local lag_ms = math.max(run.now - (tonumber(run.dirty[index]) or run.now), 0)
   local available, now_version, updated_ms = current(run, index)
-  local is_newest = since == '0' and sure ~= '2' and now_version <= version
+  local is_again, has_moved = work.is_again(sure), now_version > version
+  local is_newest = since == '0' and not is_again and not has_moved
   verdict.answer(run, index, is_newest and 1 or 2, lag_ms, before == 0 and 1 or math.max(version - before, 0), sold_out_ms, run.dead[index] and 1 or 0)
   if is_newest then
     out.done[#out.done + 1] = sku
     return
   end
   local one = work.read(text)
+  one.attempts, one.first_ms, one.error, one.sure = '0', '0', '', is_again and '0' or '1'
+  -- A message is named by version and oldest change: the same version told again needs a change of its own.
+  if is_again and not has_moved then since = math.max(tonumber(since), (tonumber(run.dirty[index]) or 0) + 1) end
   settling.pair(out.dirty_set, since ~= '0' and since or updated_ms, sku)
-  one.attempts, one.first_ms, one.error, one.sure = '0', '0', '', sure == '2' and '0' or '1'
-  settling.park(out, sku, one, (available and available <= run.urgent_at) and '0' or run.now_text)
+  local due_ms = (available and available <= run.urgent_at) and '0' or run.now_text
+  if sure == '3' and not has_moved then due_ms = run.now + work.RETELL_PAUSE_MS end
+  settling.park(out, sku, one, due_ms)
 end
 
 function verdict.fail(run, out, index, item, one)
   if item.outcome == 'returned' then
     local available = current(run, index)
-    one.sure = one.sure ~= '2' and item.sure or '0'
+    one.sure = work.is_again(one.sure) and '0' or item.sure
     if one.attempts == '0' then one.first_ms = '0' end
     settling.park(out, item.sku, one, (available and available <= run.urgent_at) and '0' or run.now_text)
     return verdict.answer(run, index, 3, run.now, 0, 0, 0)
@@ -59,7 +64,7 @@ function verdict.fail(run, out, index, item, one)
   local is_over = item.outcome == 'permanent'
     or item.burn == 1 and (attempts >= run.attempts_max or run.now - tonumber(one.first_ms) > run.age_max_ms)
   local _, version = current(run, index)
-  local has_moved = one.since ~= '0' or one.sure == '2' or version > tonumber(one.claimed)
+  local has_moved = one.since ~= '0' or work.is_again(one.sure) or version > tonumber(one.claimed)
   local since_ms = tonumber(run.dirty[index]) or run.now
   one.attempts, one.error, one.sure = attempts, item.error, '0'
   -- Nothing has failed yet: its age has not begun, however long the channel is left alone.

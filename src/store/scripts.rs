@@ -164,7 +164,8 @@ fn with_parts(script: &str, parts: &str) -> String {
 }
 
 const WORK: &str = include_lua!("include/work");
-const MARKING: &str = include_lua!("include/work", "include/sold_out", "include/marking", "include/plain");
+const MARKING: &str =
+    include_lua!("include/work", "include/sold_out", "include/timing", "include/marking", "include/plain");
 const SETTLING: &str =
     include_lua!("include/work", "include/settling", "include/sold_out", "include/verdict");
 const CONTROL: &str = include_lua!("include/control", "include/breaker", "include/bucket");

@@ -96,12 +96,12 @@ impl Store {
             let texts_after = self.texts(&pending).await?;
             let mut changed = Vec::new();
             for ((sku, text), text_after) in pending.iter().zip(&texts).zip(&texts_after) {
-                if text != text_after {
+                if !is_same(text.as_deref(), text_after.as_deref()) {
                     changed.push(sku.clone());
                     continue;
                 }
                 let (sum, held) = (sums.get(sku).copied(), held.get(sku).copied().unwrap_or(0));
-                self.judge(sku, text.as_deref(), sum, held, repair, &mut report).await?;
+                self.judge(sku, text_after.as_deref(), sum, held, repair, &mut report).await?;
             }
             if and_others {
                 self.judge_vanished(&sums, &pending, &held, repair, &mut report).await?;
@@ -295,6 +295,15 @@ impl Store {
     }
 }
 
+/// Whether a stored text says the same as before of what is verified: refused sales and claims write on its mark all the time.
+fn is_same(before: Option<&[u8]>, after: Option<&[u8]>) -> bool {
+    before == after
+        || match (StoredLevel::read_bytes(before), StoredLevel::read_bytes(after)) {
+            (known @ StoredLevel::Known { .. }, read) => known == read,
+            (StoredLevel::Unknown | StoredLevel::Broken, _) => false,
+        }
+}
+
 fn version_of(text: Option<&[u8]>) -> i64 {
     match StoredLevel::read_bytes(text) {
         StoredLevel::Known { level, .. } => level.version,
@@ -317,5 +326,22 @@ fn finding(
         on_hand_computed: sums.unwrap_or_default().on_hand,
         held_stored: stored.map_or(0, |level| level.held),
         held_computed: held,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mark_is_no_change_and_anything_else_is() {
+        let text = |text: &'static str| Some(text.as_bytes());
+        let level = text("8 3 3 99 3 0-7-0-0");
+        assert!(is_same(level, text("8 3 3 99 0 0-7-0-0")), "only its mark");
+        assert!(is_same(None, None) && is_same(text("rubbish"), text("rubbish")));
+        for other in ["9 3 3 99 3 0-7-0-0", "8 3 4 99 3 0-7-0-0", "8 3 3 99 3 0-7-0-1", "rubbish"] {
+            assert!(!is_same(level, text(other)), "{other}");
+        }
+        assert!(!is_same(level, None) && !is_same(None, level) && !is_same(text("a"), text("b")));
     }
 }

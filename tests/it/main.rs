@@ -77,6 +77,7 @@ mod propagation_steps;
 mod propagation_story;
 mod race;
 mod readers;
+mod refused_sales;
 mod repartition;
 mod repartition_killed;
 mod repartition_refused;

@@ -135,48 +135,6 @@ async fn what_a_channel_put_back_with_its_own_hold_is_told_though_the_number_sta
 }
 
 #[tokio::test]
-async fn a_refused_sale_makes_its_sku_due_everywhere_once_per_version() {
-    for partitions in both() {
-        let street = Street::in_sync(Shop::open(partitions).await).await;
-        street.change(&from("web", decrement("too much", &[("A", 99)]))).await;
-        for channel in [&street.web, &street.app] {
-            assert!(street.is_due(channel).await);
-            let claim = street.claim(channel, "t").await;
-            assert_eq!((claim.items[0].desired.published, claim.items[0].desired.version), (10, 1));
-            let settled = street.settle(channel, "t", &[applied(&claim, 0)]).await;
-            assert_eq!(settled, [Settled::Confirmed(lag(0, 0))]);
-        }
-        // The same version again: no event, nothing due.
-        let before = street.shop.store.last_entry(street.home).await.unwrap();
-        street.change(&from("app", decrement("too much again", &[("A", 99)]))).await;
-        assert_eq!(street.shop.store.last_entry(street.home).await.unwrap(), before);
-        assert!(!street.is_due(&street.web).await && !street.is_due(&street.app).await);
-        // Without a source nobody shows a wrong number.
-        street.change(&restock("i", &[("A", 1)])).await;
-        let before = street.shop.store.last_entry(street.home).await.unwrap();
-        street.change(&decrement("too much, no source", &[("A", 99)])).await;
-        assert_eq!(street.shop.store.last_entry(street.home).await.unwrap(), before);
-        // Another version: reported again.
-        street.change(&from("web", decrement("too much still", &[("A", 99)]))).await;
-        assert!(street.shop.store.last_entry(street.home).await.unwrap() > before);
-        street.shop.close().await;
-    }
-}
-
-#[tokio::test]
-async fn a_refused_sale_during_a_push_is_pushed_again() {
-    for partitions in both() {
-        let street = Street::open(Shop::open(partitions).await).await;
-        let claim = street.claim(&street.web, "t").await;
-        street.change(&from("web", decrement("too much", &[("A", 99)]))).await;
-        let settled = street.settle(&street.web, "t", &[applied(&claim, 0)]).await;
-        assert!(matches!(settled[..], [Settled::Moved(_)]), "{settled:?}");
-        assert!(street.is_due(&street.web).await);
-        street.shop.close().await;
-    }
-}
-
-#[tokio::test]
 async fn what_moved_on_is_due_again_with_the_lag_of_the_oldest_change_left() {
     for partitions in both() {
         let street = Street::open(Shop::open(partitions).await).await;

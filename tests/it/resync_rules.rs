@@ -43,6 +43,7 @@ async fn a_refused_sale_makes_a_call_though_the_number_stays() {
     let refused = || from("app", decrement("too much", &[("A", 999)]));
     for partitions in both() {
         let idle = in_sync(partitions).await;
+        idle.shop.pass(1000);
         idle.change(&refused()).await;
         assert!(!idle.claim(&idle.web, "t").await.items[0].is_shown(), "idle");
         idle.shop.close().await;
@@ -60,6 +61,7 @@ async fn a_refused_sale_makes_a_call_though_the_number_stays() {
         leased.change(&refused()).await;
         let settled = leased.settle(&leased.web, "t", &[applied(&claim, 0)]).await;
         assert!(matches!(settled[..], [Settled::Moved(_)]), "{settled:?}");
+        leased.shop.pass(1000);
         assert!(!leased.claim(&leased.web, "t").await.items[0].is_shown(), "leased");
         leased.shop.close().await;
     }
