@@ -10,7 +10,7 @@
 -- KEYS[8p+4] holds         hash    hold id -> live hold (include/hold.lua)
 -- KEYS[8p+5] ended holds   hash    hold id -> ended hold, this window
 -- KEYS[8p+6] ended holds   hash    the same, the window before
--- KEYS[8p+7] deadlines     zset    live hold ids by deadline, ms
+-- KEYS[8p+7] deadlines     zset    hold ids by when to look at them next, ms (lua/README.md)
 -- KEYS[8p+8] events        stream  one entry per run: t = now, ms; e = causes and mutations (lua/README.md)
 --
 -- ARGV[1]   now, ms         "" for the Redis clock; tests move time by giving it

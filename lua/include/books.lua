@@ -70,9 +70,17 @@ function books.away(line, quantity)
   return { sku = line.sku, quantity = quantity, balance = '0 0 0', event = '@' .. digits.of(line.number) }
 end
 
--- A hold has changed. Each change of a cart is a revision, by which its children know what is newer.
+-- A hold has changed. Each change of a cart is a revision, by which its children know what is newer. It is looked at next when its
+-- time is over, unless somebody says otherwise after this; an ended one never.
 function books.touch_hold(slot, one)
   if one.is_cart then one.revision = one.revision + 1 end
+  if one.state == 'h' then
+    slot.look_at[one.id] = one.deadline
+  elseif one.live then
+    slot.look_at[one.id] = false
+  else
+    slot.look_at[one.id] = nil
+  end
   if not one.touched then
     one.touched = true
     slot.touched_holds[#slot.touched_holds + 1] = one

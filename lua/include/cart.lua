@@ -10,9 +10,11 @@ cart.LOOK_AGAIN_MS = 20
 -- A change at home that its children must follow is told to them again after so long, unless somebody says that they have.
 cart.TELL_MS = 10000
 
--- Home has changed: until `told`, it stays among the deadlines.
-function cart.tell_later(batch, one)
-  if one.is_cart then one.tell_at = batch.now + cart.TELL_MS end
+-- Home has changed: until `told`, it stays among the deadlines. After books.touch_hold.
+function cart.tell_later(batch, slot, one)
+  if not one.is_cart then return end
+  local tell_at = batch.now + cart.TELL_MS
+  slot.look_at[one.id] = one.state == 'h' and math.min(tell_at, one.deadline) or tell_at
 end
 
 -- The flags of peek, prepare and decide: 1 its source is named, 2 it brings units in, 4 it makes a hold for the caller.

@@ -8,6 +8,11 @@ expiry.CHUNK = 64
 -- An overdue hold that cannot be ended, because a record is broken, is looked at again after this many ms.
 expiry.PARKED_MS = 1000
 
+-- Looks at an overdue hold later.
+function expiry.park(batch, slot, id)
+  slot.look_at[id] = batch.now + expiry.PARKED_MS
+end
+
 -- Ends one hold whose time is over: its units go back. False when a record of it is broken: then the lines with whole
 -- records go back all the same, and the hold waits with the others until they are mended.
 function expiry.expire(batch, slot, one)
@@ -33,7 +38,7 @@ function expiry.expire(batch, slot, one)
   one.state = 'x'
   books.touch_hold(slot, one)
   -- A child may have an older, later deadline.
-  cart.tell_later(batch, one)
+  cart.tell_later(batch, slot, one)
   return true
 end
 
@@ -54,11 +59,11 @@ function expiry.sweep(batch, slot, count)
       slot.overdue = slot.overdue or {}
       slot.overdue[#slot.overdue + 1] = one
     elseif not one or one.state ~= 'h' and not one.broken then
-      slot.stale_deadlines[#slot.stale_deadlines + 1] = id
+      slot.look_at[id] = false
     elseif one.broken then
-      slot.parked[#slot.parked + 1] = id
+      expiry.park(batch, slot, id)
     elseif one.deadline <= batch.now then
-      if expiry.expire(batch, slot, one) then ended = ended + 1 else slot.parked[#slot.parked + 1] = id end
+      if expiry.expire(batch, slot, one) then ended = ended + 1 else expiry.park(batch, slot, id) end
     end
   end
   return ended, #ids

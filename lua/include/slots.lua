@@ -10,7 +10,7 @@ function slots.new(keys, position, number)
     live_key = keys[base + 4], ended_key = keys[base + 5], ended_before_key = keys[base + 6],
     deadlines_key = keys[base + 7], events_key = keys[base + 8],
     levels = {}, wanted_levels = {}, records = {}, wanted_records = {}, holds = {}, wanted_holds = {},
-    dirty = {}, new_records = {}, touched_holds = {}, stale_deadlines = {}, parked = {},
+    dirty = {}, new_records = {}, touched_holds = {}, look_at = {},
     log = {}, log_count = 0, swept = 0, swept_out = false, overdue = false,
   }
 end

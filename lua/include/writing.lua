@@ -2,31 +2,32 @@
 local writing = {}
 
 local function write_holds(slot)
-  local live, ended, deadlines, gone = {}, {}, {}, slot.stale_deadlines
-  local unheld = {}
+  local live, ended, unheld = {}, {}, {}
   for _, one in ipairs(slot.touched_holds) do
     local target = one.state == 'h' and live or ended
     target[#target + 1] = one.id
     target[#target + 1] = hold.write(one)
-    if one.state == 'h' then
-      deadlines[#deadlines + 1] = digits.of(one.look_again or math.min(one.tell_at or one.deadline, one.deadline))
-      deadlines[#deadlines + 1] = one.id
-    elseif one.live then
-      unheld[#unheld + 1] = one.id
-      if one.tell_at then
-        deadlines[#deadlines + 1] = digits.of(one.tell_at)
-        deadlines[#deadlines + 1] = one.id
-      else
-        gone[#gone + 1] = one.id
-      end
-    end
+    if one.state ~= 'h' and one.live then unheld[#unheld + 1] = one.id end
   end
   books.write_pairs('HSET', slot.live_key, live)
   books.write_pairs('HSET', slot.ended_key, ended)
-  books.write_pairs('ZADD', slot.deadlines_key, deadlines)
   for first = 1, #unheld, reading.CHUNK do
     redis.call('HDEL', slot.live_key, unpack(unheld, first, math.min(first + reading.CHUNK - 1, #unheld)))
   end
+end
+
+-- When each hold is looked at next; false: no more.
+local function write_deadlines(slot)
+  local deadlines, gone = {}, {}
+  for id, at in pairs(slot.look_at) do
+    if at then
+      deadlines[#deadlines + 1] = digits.of(at)
+      deadlines[#deadlines + 1] = id
+    else
+      gone[#gone + 1] = id
+    end
+  end
+  books.write_pairs('ZADD', slot.deadlines_key, deadlines)
   for first = 1, #gone, reading.CHUNK do
     redis.call('ZREM', slot.deadlines_key, unpack(gone, first, math.min(first + reading.CHUNK - 1, #gone)))
   end
@@ -53,9 +54,7 @@ function writing.all(batch)
     end
     books.write_pairs('HSET', slot.stock, levels)
     books.write_pairs('HSET', slot.records_key, records)
-    if #slot.touched_holds > 0 or #slot.stale_deadlines > 0 then write_holds(slot) end
-    for _, id in ipairs(slot.parked) do
-      redis.call('ZADD', slot.deadlines_key, batch.now + expiry.PARKED_MS, id)
-    end
+    if #slot.touched_holds > 0 then write_holds(slot) end
+    if next(slot.look_at) then write_deadlines(slot) end
   end
 end

@@ -56,7 +56,7 @@ function align.apply(batch, op)
   local one = slot.holds[op.hold]
   if not one then return answer.undecided('gone') end
   if op.flags == 2 then
-    slot.parked[#slot.parked + 1] = op.hold
+    expiry.park(batch, slot, op.hold)
     return answer.undecided('gone')
   end
   if one.broken or not one.home then return answer.undecided('broken hold ' .. op.hold) end
@@ -76,8 +76,7 @@ function align.apply(batch, op)
     for index, line in ipairs(one.lines) do changes[index] = unmoved(slot, line) end
   end
   if one.state == 'h' and one.deadline <= batch.now then
-    one.look_again = batch.now + cart.LOOK_AGAIN_MS
-    books.touch_hold(slot, one)
+    slot.look_at[op.hold] = batch.now + cart.LOOK_AGAIN_MS
   end
   return { changes = changes, text = false, kept = moved, named = true, tail = ' ' .. one.state }
 end

@@ -73,7 +73,8 @@ function commit.apply(batch, op)
     left = left + line.held
   end
   if left == 0 then one.state = 'c' end
-  cart.tell_later(batch, one)
-  books.touch_hold(batch.slots[op.home], one)
+  local slot = batch.slots[op.home]
+  books.touch_hold(slot, one)
+  cart.tell_later(batch, slot, one)
   return answer.ok_hold(changes, one)
 end

@@ -17,7 +17,8 @@ function extend.apply(batch, op)
   end
   local slot = batch.slots[first.number]
   books.record(slot, 'e', op.cause .. ' ' .. one.cause, slot.levels[first.sku], 0, 0)
-  books.touch_hold(batch.slots[op.home], one)
-  cart.tell_later(batch, one)
+  local home = batch.slots[op.home]
+  books.touch_hold(home, one)
+  cart.tell_later(batch, home, one)
   return answer.ok_hold({}, one)
 end

@@ -34,7 +34,7 @@ function release.apply(batch, op)
     sold = sold + line.committed
   end
   if left == 0 then one.state = sold > 0 and 'c' or 'l' end
-  cart.tell_later(batch, one)
   books.touch_hold(slot, one)
+  cart.tell_later(batch, slot, one)
   return answer.ok_hold(changes, one)
 end

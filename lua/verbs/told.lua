@@ -12,11 +12,7 @@ function told.apply(batch, op)
   local one = slot.holds[op.hold]
   -- A newer revision is told by whoever made it.
   if one and one.is_cart and one.revision == op.revision then
-    if one.state == 'h' then
-      books.touch_hold(slot, one)
-    else
-      slot.stale_deadlines[#slot.stale_deadlines + 1] = op.hold
-    end
+    slot.look_at[op.hold] = one.state == 'h' and one.deadline
   end
   return answer.undecided('gone')
 end

@@ -4,7 +4,7 @@ use std::{fmt, str::FromStr};
 
 use sha2::{Digest as _, Sha256};
 
-use super::{ChannelId, ClientId, IdempotencyKey, Partition, Partitions, Sku, TextProblem};
+use super::{Cause, ChannelId, Lines, Partition, Partitions, Sku, TextProblem};
 
 /// Bytes in the longest hold id that is read: 100 partitions, a hash and a SKU.
 const HOLD_ID_BYTES_MAX: usize = 1024;
@@ -37,45 +37,31 @@ pub struct HoldId {
     home_sku: Sku,
 }
 
+/// What a hold is derived for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum HoldKind {
+    /// A Reserve asks for it.
+    Reserved,
+    /// A sale or a restock over several partitions waits in it to be decided; never that of a Reserve.
+    Unasked,
+}
+
 impl HoldId {
-    /// Derives the id of the hold that this client's request with this key makes. `skus` are all of its SKUs.
-    pub fn derive<'a>(
-        client: &ClientId,
-        key: &IdempotencyKey,
-        home_sku: &Sku,
-        skus: impl Iterator<Item = &'a Sku>,
-        partitions: Partitions,
-    ) -> Self {
-        Self::from_parts(&[client.as_str(), key.as_str(), home_sku.as_str()], home_sku, skus, partitions)
-    }
-
-    /// Derives the id of the hold in which a sale or a restock over several partitions waits to be decided: never that of a
-    /// Reserve.
-    pub fn derive_unasked<'a>(
-        client: &ClientId,
-        key: &IdempotencyKey,
-        home_sku: &Sku,
-        skus: impl Iterator<Item = &'a Sku>,
-        partitions: Partitions,
-    ) -> Self {
-        let parts = [client.as_str(), key.as_str(), home_sku.as_str(), "unasked"];
-        Self::from_parts(&parts, home_sku, skus, partitions)
-    }
-
-    fn from_parts<'a>(
-        hashed: &[&str],
-        home_sku: &Sku,
-        skus: impl Iterator<Item = &'a Sku>,
-        partitions: Partitions,
-    ) -> Self {
+    /// Derives the id of the hold that a request with this cause and these lines makes.
+    pub fn derive(cause: &Cause, lines: &Lines, partitions: Partitions, kind: HoldKind) -> Self {
+        let home_sku = lines.home();
         let home = partitions.of(home_sku);
-        let mut others: Vec<_> = skus.map(|sku| partitions.of(sku)).collect();
+        let mut others: Vec<_> = lines.as_slice().iter().map(|line| partitions.of(&line.sku)).collect();
         let line_count = others.len();
         others.retain(|other| *other != home);
         others.sort_unstable();
         others.dedup();
         let mut hash = Sha256::new();
-        for part in hashed {
+        let more = match kind {
+            HoldKind::Reserved => None,
+            HoldKind::Unasked => Some("unasked"),
+        };
+        for part in [cause.client.as_str(), cause.key.as_str(), home_sku.as_str()].into_iter().chain(more) {
             hash.update(part.as_bytes());
             hash.update([0]);
         }
@@ -210,23 +196,37 @@ pub struct Hold {
 
 #[cfg(test)]
 mod tests {
+    use crate::domain::{ClientId, IdempotencyKey, Line, Quantity, Text};
+
     use super::*;
 
     #[test]
     fn derived_id_reads_back_whole() {
         let partitions = Partitions::new(16).expect("not zero");
-        let skus: Vec<Sku> = ["a-b-c", "x", "y", "z"].iter().map(|s| Sku::parse(s).expect("legal")).collect();
-        let key = IdempotencyKey::parse("k 1").expect("legal");
-        let id = HoldId::derive(&ClientId::anonymous(), &key, &skus[0], skus.iter(), partitions);
+        let line = |name: &&str| Line {
+            sku: Sku::parse(name).expect("legal"),
+            quantity: Quantity::parse(1).expect("legal"),
+            expected_version: None,
+        };
+        let lines = Lines::parse(["x", "a-b-c", "y", "z"].iter().map(line).collect()).expect("legal");
+        let cause = Cause {
+            client: ClientId::anonymous(),
+            key: IdempotencyKey::parse("k 1").expect("legal"),
+            channel: None,
+            order_ref: Text::default(),
+            reason: Text::default(),
+            actor: Text::default(),
+        };
+        let id = HoldId::derive(&cause, &lines, partitions, HoldKind::Reserved);
         let read: HoldId = id.as_str().parse().expect("own text parses");
         assert_eq!(read, id);
         assert_eq!(read.home_sku().as_str(), "a-b-c");
         assert_eq!(read.line_count(), 4);
         assert!(read.fits(partitions));
-        let unasked = HoldId::derive_unasked(&ClientId::anonymous(), &key, &skus[0], skus.iter(), partitions);
+        let unasked = HoldId::derive(&cause, &lines, partitions, HoldKind::Unasked);
         assert_eq!((unasked.partitions(), unasked.line_count()), (id.partitions(), id.line_count()));
         assert_ne!(unasked, id);
-        assert_eq!(id, HoldId::derive(&ClientId::anonymous(), &key, &skus[0], skus.iter(), partitions));
+        assert_eq!(id, HoldId::derive(&cause, &lines, partitions, HoldKind::Reserved));
         for bad in [
             "",
             "h",

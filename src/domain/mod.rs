@@ -25,7 +25,7 @@ pub use breaker::{BreakerState, BreakerTerms, ChannelTerms, RateTerms};
 pub use durability::{Achieved, Durability, DurabilityProblem, Replicas};
 pub use event::{Cause, Event, EventId, EventKind};
 pub use fingerprint::Fingerprint;
-pub use hold::{Hold, HoldId, HoldLine, HoldState};
+pub use hold::{Hold, HoldId, HoldKind, HoldLine, HoldState};
 pub use ids::{ChannelId, ClientId, IdempotencyKey, Partition, Partitions, Sku};
 pub use lines::{LINES_MAX, Line, LineProblem, Lines, SkuQuantity};
 pub use mutation::{

@@ -177,6 +177,18 @@ impl Mutation {
         }
     }
 
+    /// What it takes or brings in, when it acts on no hold there is.
+    pub fn lines(&self) -> Option<&Lines> {
+        match &self.action {
+            Action::Decrement(lines) | Action::Restock(lines) | Action::Reserve { lines, .. } => Some(lines),
+            Action::Commit { .. }
+            | Action::Release { .. }
+            | Action::ExtendHold { .. }
+            | Action::AdjustStock { .. }
+            | Action::SetStock { .. } => None,
+        }
+    }
+
     /// What makes this request the same as another.
     pub fn fingerprint(&self) -> Fingerprint {
         let (mut lines, mut ttl, mut hold_id, mut options) =

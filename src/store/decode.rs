@@ -28,6 +28,7 @@ pub(super) fn verdict(answer: &str) -> Verdict {
 }
 
 /// Reads words one by one; the rest of the text can be taken whole.
+#[derive(Clone)]
 pub(super) struct Words<'a> {
     text: &'a str,
     rest: Option<&'a str>,
@@ -131,14 +132,23 @@ fn refusal(word: &str, words: &mut Words<'_>) -> Result<Refusal, StoreError> {
     })
 }
 
-pub(super) fn hold_state(words: &mut Words<'_>) -> Result<HoldState, StoreError> {
-    match words.word("state")? {
-        "h" => Ok(HoldState::Held),
-        "c" => Ok(HoldState::Committed),
-        "l" => Ok(HoldState::Released),
-        "x" => Ok(HoldState::Expired),
-        _ => Err(words.corrupt("state")),
-    }
+/// The letters of states in scripts.
+const HOLD_STATES: [(HoldState, &str); 4] = [
+    (HoldState::Held, "h"),
+    (HoldState::Committed, "c"),
+    (HoldState::Released, "l"),
+    (HoldState::Expired, "x"),
+];
+
+fn hold_state(words: &mut Words<'_>) -> Result<HoldState, StoreError> {
+    let letter = words.word("state")?;
+    let found = HOLD_STATES.iter().find(|row| row.1 == letter);
+    found.map(|row| row.0).ok_or_else(|| words.corrupt("state"))
+}
+
+/// The letter of a state.
+pub(super) fn state_letter(state: HoldState) -> &'static str {
+    HOLD_STATES.iter().find(|row| row.0 == state).expect("every state has a row").1
 }
 
 /// `<on hand> <held> <version> <event or ->`.
@@ -173,7 +183,7 @@ fn applied(words: &mut Words<'_>, asked: &Mutation) -> Result<Applied, StoreErro
                 let (sku, quantity) = (words.sku()?, words.parse("quantity")?);
                 change(words, sku, quantity)
             })?;
-            Ok(Applied { lines, hold: Some(told_hold(words)?) })
+            Ok(Applied { lines, hold: Some(told_hold(words)?.0) })
         }
         Action::AdjustStock { sku, delta, .. } => {
             let lines = words.list(|words| change(words, sku.clone(), *delta))?;
@@ -207,12 +217,15 @@ fn new_hold(id: HoldId, asked: &Mutation, results: &[LineResult], deadline_ms: i
     }
 }
 
-/// `<id> <state> <deadline><mark> <n> <sku reserved held committed>… <cause>`.
-fn told_hold(words: &mut Words<'_>) -> Result<Hold, StoreError> {
+/// `<id> <state> <deadline><mark> <n> <sku reserved held committed>… <cause>`; and the mark of a cart, where it is one.
+pub(super) fn told_hold<'a>(words: &mut Words<'a>) -> Result<(Hold, Option<&'a str>), StoreError> {
     let id = words.parse("hold id")?;
     let state = hold_state(words)?;
-    // Behind it stands the mark of a cart.
-    let deadline = words.word("deadline")?.split('#').next().unwrap_or_default();
+    let deadline = words.word("deadline")?;
+    let (deadline, mark) = match deadline.split_once('#') {
+        Some((deadline, mark)) => (deadline, Some(mark)),
+        None => (deadline, None),
+    };
     let deadline_ms = deadline.parse().map_err(|_| words.corrupt("deadline"))?;
     let lines = words.list(|words| {
         Ok(HoldLine {
@@ -222,7 +235,7 @@ fn told_hold(words: &mut Words<'_>) -> Result<Hold, StoreError> {
             committed: words.parse("committed")?,
         })
     })?;
-    hold_with_cause(id, state, deadline_ms, lines, words.rest())
+    Ok((hold_with_cause(id, state, deadline_ms, lines, words.rest())?, mark))
 }
 
 fn hold_with_cause(
@@ -288,28 +301,44 @@ pub enum Resolved {
     },
 }
 
-/// The answer to resolve.
-pub(super) fn resolved(text: &str) -> Result<Resolved, StoreError> {
-    let mut words = Words::new(text);
+/// A change of an answer that was carried out: its SKU, where it is named, and its event.
+pub(super) type Change = (Option<Sku>, Option<EventId>);
+
+/// The changes of an answer behind its `ok`.
+pub(super) fn changes(words: &mut Words<'_>, rpc: Rpc) -> Result<Vec<Change>, StoreError> {
+    words.list(|words| {
+        let (sku, numbers) = if names_skus(rpc) { (Some(words.sku()?), 4) } else { (None, 3) };
+        for _ in 0..numbers {
+            words.word("number")?;
+        }
+        Ok((sku, words.word("event")?.parse().ok()))
+    })
+}
+
+/// Whether the changes of its answers name their SKUs, and a hold stands behind them.
+fn names_skus(rpc: Rpc) -> bool {
+    matches!(rpc, Rpc::Commit | Rpc::Release | Rpc::ExtendHold)
+}
+
+/// The answer to resolve, as far as what stands behind its changes, and these.
+pub(super) fn resolved(words: &mut Words<'_>) -> Result<(Resolved, Vec<Change>), StoreError> {
     match words.word("word")? {
-        "burnt" => return Ok(Resolved::Burnt),
+        "burnt" => return Ok((Resolved::Burnt, Vec::new())),
         "found" => {}
         _ => return Err(words.corrupt("found or burnt")),
     }
     let rpc = Fingerprint::rpc_of(words.word("fingerprint")?).ok_or_else(|| words.corrupt("rpc"))?;
     match words.word("word")? {
         "ok" => {
-            let named = matches!(rpc, Rpc::Commit | Rpc::Release | Rpc::ExtendHold);
-            let event_ids = words.list(|words| {
-                let words_before_event = if named { 5 } else { 3 };
-                for _ in 0..words_before_event {
-                    words.word("number")?;
-                }
-                Ok(words.word("event")?.parse().ok())
-            })?;
-            let hold = if named || rpc == Rpc::Reserve { Some(words.parse("hold id")?) } else { None };
-            Ok(Resolved::Applied { rpc, event_ids: event_ids.into_iter().flatten().collect(), hold })
+            let changes = changes(words, rpc)?;
+            let event_ids = changes.iter().filter_map(|(_, event)| *event).collect();
+            // Read again by whoever wants the whole hold.
+            let hold = match names_skus(rpc) || rpc == Rpc::Reserve {
+                true => Some(words.clone().parse("hold id")?),
+                false => None,
+            };
+            Ok((Resolved::Applied { rpc, event_ids, hold }, changes))
         }
-        word => Ok(Resolved::Refused { rpc, refusal: refusal(word, &mut words)? }),
+        word => Ok((Resolved::Refused { rpc, refusal: refusal(word, words)? }, Vec::new())),
     }
 }

@@ -3,8 +3,8 @@
 use serde::Serialize;
 
 use crate::domain::{
-    Action, Cause, ChannelId, HoldId, Lines, Mutation, Operator, Partition, Partitions, SetCondition, Sku,
-    SkuQuantity, WhenExpired,
+    Action, Cause, ChannelId, HoldId, HoldKind, Lines, Mutation, Operator, Partition, Partitions,
+    SetCondition, Sku, SkuQuantity, WhenExpired,
 };
 
 use super::committer::Lane;
@@ -134,12 +134,13 @@ impl Operation {
         self.push_number(expected_version.unwrap_or(ANY_VERSION));
     }
 
-    fn push_hold(&mut self, hold: &HoldId, partitions: Partitions) {
-        // One made under an earlier number of partitions has ended, and lies at its home.
-        if hold.fits(partitions) {
-            for partition in hold.partitions() {
-                self.needs(*partition);
+    fn push_hold(&mut self, hold: &HoldId, extent: Extent, partitions: Partitions) {
+        match extent {
+            // One made under an earlier number of partitions has ended, and lies at its home.
+            Extent::Whole if hold.fits(partitions) => {
+                hold.partitions().iter().for_each(|partition| self.needs(*partition));
             }
+            Extent::Whole | Extent::Home { .. } => {}
         }
         self.lines = hold.line_count();
         self.push_text(hold.as_str().as_bytes());
@@ -207,38 +208,36 @@ pub(super) fn operator_cause(channel: &ChannelId, operator: &Operator) -> Vec<u8
     serde_json::to_vec(&text).expect("a struct of strings is always JSON")
 }
 
+/// How much of a mutation its script does.
+#[derive(Clone, Copy)]
+enum Extent {
+    /// All of it.
+    Whole,
+    /// What its home does of a cart. `attempt`: of a commit whose other partitions have prepared what expired.
+    Home { attempt: Option<i64> },
+}
+
 /// A mutation, ready to be sent.
 pub(super) fn mutation(mutation: &Mutation, partitions: Partitions) -> Operation {
-    pack(mutation, partitions, None)
+    pack(mutation, partitions, Extent::Whole)
 }
 
 /// A mutation of a hold whose lines live in several partitions, for its home alone. `attempt`: of a commit whose other partitions
 /// have prepared what expired.
 pub(super) fn on_cart(mutation: &Mutation, partitions: Partitions, attempt: Option<i64>) -> Operation {
-    let mut operation = pack(mutation, partitions, Some(attempt.unwrap_or(NO_ATTEMPT)));
-    operation.partitions.truncate(1);
-    operation
+    pack(mutation, partitions, Extent::Home { attempt })
 }
 
-fn pack(mutation: &Mutation, partitions: Partitions, attempt: Option<i64>) -> Operation {
+fn pack(mutation: &Mutation, partitions: Partitions, extent: Extent) -> Operation {
     let Mutation { cause, action, durability: _ } = mutation;
     let home = mutation.home();
     let made = match action {
-        Action::Reserve { lines, .. } => {
-            let skus = lines.as_slice().iter().map(|line| &line.sku);
-            Some(HoldId::derive(&cause.client, &cause.key, home, skus, partitions))
-        }
+        Action::Reserve { lines, .. } => Some(HoldId::derive(cause, lines, partitions, HoldKind::Reserved)),
         _ => None,
     };
-    let hold = match action {
-        Action::Commit { hold, .. } | Action::Release { hold, .. } | Action::ExtendHold { hold, .. } => {
-            Some(hold)
-        }
-        _ => made.as_ref(),
-    };
+    let hold = mutation.hold().or(made.as_ref());
     let (mut flags, line_count) = flags_and_lines(action, cause);
-    let attempt = attempt.filter(|_| matches!(action, Action::Commit { .. }));
-    if attempt.is_some() {
+    if let (Action::Commit { .. }, Extent::Home { .. }) = (action, extent) {
         flags |= OF_A_CART;
     }
     let single = match action {
@@ -257,7 +256,7 @@ fn pack(mutation: &Mutation, partitions: Partitions, attempt: Option<i64>) -> Op
         return operation;
     }
     operation.push_counts(flags, line_count);
-    push_action(&mut operation, action, made.as_ref(), attempt, partitions);
+    push_action(&mut operation, action, made.as_ref(), extent, partitions);
     operation
 }
 
@@ -283,26 +282,26 @@ fn push_action(
     operation: &mut Operation,
     action: &Action,
     made: Option<&HoldId>,
-    attempt: Option<i64>,
+    extent: Extent,
     partitions: Partitions,
 ) {
     match action {
         Action::Decrement(lines) | Action::Restock(lines) => operation.push_lines(lines, partitions),
         Action::Reserve { lines, ttl } => {
-            operation.push_hold(made.expect("a reserve always makes a hold"), partitions);
+            operation.push_hold(made.expect("a reserve always makes a hold"), extent, partitions);
             operation.push_number(ttl.ms());
             operation.push_lines(lines, partitions);
         }
         Action::Commit { hold, lines, .. } | Action::Release { hold, lines } => {
-            operation.push_hold(hold, partitions);
-            if let Some(attempt) = attempt {
-                operation.push_number(attempt);
+            operation.push_hold(hold, extent, partitions);
+            if let (Action::Commit { .. }, Extent::Home { attempt }) = (action, extent) {
+                operation.push_number(attempt.unwrap_or(NO_ATTEMPT));
             }
             operation.push_hold_lines(lines);
             operation.gives_back = true;
         }
         Action::ExtendHold { hold, ttl } => {
-            operation.push_hold(hold, partitions);
+            operation.push_hold(hold, extent, partitions);
             operation.push_number(ttl.ms());
         }
         Action::AdjustStock { sku, delta, expected_version } => {

@@ -1,5 +1,7 @@
 //! What can go wrong between a request and its answer. Refusals are answers, not errors: see `domain::Refusal`.
 
+use tokio::time::Instant;
+
 /// A fault of the store.
 #[derive(Debug, Clone, thiserror::Error)]
 pub enum StoreError {
@@ -28,6 +30,19 @@ pub enum StoreError {
     NotReady {
         /// The error code Redis gave, e.g. `LOADING`.
         code: String,
+    },
+    /// What other carts hold is not settled yet, so nothing can be decided now; nothing was changed.
+    #[error("cannot be decided now: {what}")]
+    Unsettled {
+        /// What stands in the way.
+        what: &'static str,
+    },
+    /// It is decided and stays so, and a partition has not followed yet: its counts are not known.
+    #[error("it is decided, and one of its partitions has not followed yet")]
+    NotFollowed {
+        /// Why not.
+        #[source]
+        source: Box<StoreError>,
     },
     /// Redis is over `maxmemory`; nothing was changed.
     #[error("redis is out of memory")]
@@ -86,6 +101,11 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// No answer came since then.
+    pub(super) fn no_answer_since(started: Instant) -> Self {
+        Self::NoAnswer { waited_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX) }
+    }
+
     /// Whether it tells of the server, and not of what was asked: whatever else is asked there now fails too.
     pub fn is_of_server(&self) -> bool {
         match self {
@@ -94,7 +114,9 @@ impl StoreError {
             | Self::NoAnswer { .. }
             | Self::NotReady { .. }
             | Self::OutOfMemory => true,
-            Self::Unconfirmed { .. }
+            Self::Unsettled { .. }
+            | Self::NotFollowed { .. }
+            | Self::Unconfirmed { .. }
             | Self::DurabilityUnavailable { .. }
             | Self::Overloaded { .. }
             | Self::Draining

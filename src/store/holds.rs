@@ -27,10 +27,10 @@ impl Store {
         if !self.knows(id) {
             return Ok(Err(Refusal::UnknownHold));
         }
-        let now_ms = self.now_ms_at(id.home()).await?;
-        let window = now_ms.div_euclid(self.retention_ms());
         // Not the home it names: that may be of an earlier number of partitions.
         let home = self.partitions().of(id.home_sku());
+        let now_ms = self.now_ms_at(home).await?;
+        let window = now_ms.div_euclid(self.retention_ms());
         let places = [
             self.inner.keys.holds(home),
             self.inner.keys.ended(home, window),
@@ -71,7 +71,8 @@ impl Store {
         }
     }
 
-    /// When the first live hold of a partition is over, in ms of the Redis clock; None when there is none.
+    /// When the first hold of a partition must be looked at, in ms of the Redis clock: its time is over, or its cart must be told
+    /// of once more. None when there is none.
     pub async fn first_deadline_ms(&self, partition: Partition) -> Result<Option<i64>, StoreError> {
         let key = self.inner.keys.deadlines(partition);
         let mut command = redis::cmd("ZRANGE");

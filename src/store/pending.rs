@@ -35,13 +35,13 @@ impl Store {
     /// calls, save those that must go again or meet a broken connection, and those that wait to be more durable than memory:
     /// they have a queue of their own.
     pub fn begin(&self, mutation: Mutation) -> Result<Pending, StoreError> {
-        let answer = match self.foreign(&mutation) {
-            Some(answer) => Coming::Known(Some(answer)),
-            None if self.is_cart(&mutation) => Coming::Carried(self.begin_cart(mutation.clone())?),
-            None => {
-                let operation = encode::mutation(&mutation, self.partitions());
-                Coming::Queued(self.enqueue(operation, self.durability(mutation.durability))?)
-            }
+        let answer = if let Some(answer) = self.foreign(&mutation) {
+            Coming::Known(Some(answer))
+        } else if let Some(hold) = self.hold_of_cart(&mutation) {
+            Coming::Carried(self.begin_cart(mutation.clone(), hold)?)
+        } else {
+            let operation = encode::mutation(&mutation, self.partitions());
+            Coming::Queued(self.enqueue(operation, self.durability(mutation.durability))?)
         };
         let store = (self.atomic_domain() == AtomicDomain::Partition).then(|| self.clone());
         Ok(Pending { mutation, answer, store })
@@ -72,16 +72,16 @@ impl Future for Pending {
                         .expect("a future is not polled after it was ready")));
                 }
                 Coming::Queued(queued) => {
-                    let reply = ready!(Pin::new(queued).poll(cx)).unwrap_or(Err(StoreError::Draining));
-                    match (&this.store, reply) {
-                        (Some(store), Ok(reply)) if cart::to_ask(&reply.text)?.is_some() => {
-                            this.answer = Coming::Carried(store.go_on(this.mutation.clone(), reply)?);
+                    let reply = ready!(Pin::new(queued).poll(cx)).unwrap_or(Err(StoreError::Draining))?;
+                    let asking = match &this.store {
+                        Some(store) => cart::to_ask(&reply.text)?.map(|children| (store, children)),
+                        None => None,
+                    };
+                    match asking {
+                        Some((store, children)) => {
+                            this.answer = Coming::Carried(store.go_on(this.mutation.clone(), children)?);
                         }
-                        (_, reply) => {
-                            return Poll::Ready(
-                                reply.and_then(|reply| decode::mutation(&reply, &this.mutation)),
-                            );
-                        }
+                        None => return Poll::Ready(decode::mutation(&reply, &this.mutation)),
                     }
                 }
                 Coming::Carried(carried) => {

@@ -58,9 +58,7 @@ impl Store {
         let answered = match deadline {
             Some(deadline) => {
                 let started = Instant::now();
-                timeout_at(deadline, answer).await.map_err(|_| StoreError::NoAnswer {
-                    waited_ms: u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX),
-                })?
+                timeout_at(deadline, answer).await.map_err(|_| StoreError::no_answer_since(started))?
             }
             None => answer.await,
         };

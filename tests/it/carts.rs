@@ -13,7 +13,8 @@ use stockgate::{
 };
 
 use crate::{
-    harness::{CART_TTL_MS, Shop, both},
+    gateway::{SOON, eventually},
+    harness::{CART_TTL_MS, RETENTION_MS, START_MS, Shop, both},
     requests::*,
     server::Server,
     steps::{Ask, Key, Request, SKUS, Step, steps},
@@ -22,6 +23,8 @@ use crate::{
 /// Stories told to both shops.
 const STORIES: u32 = 60;
 const STEPS_MAX: usize = 40;
+/// No hold of these tests lives longer.
+const OVER_MS: i64 = 60_000;
 
 /// A shop of sixteen partitions, of which one script touches so much; on one server, wherever other tests run.
 pub(crate) async fn shop_of(domain: AtomicDomain) -> Shop {
@@ -129,9 +132,16 @@ impl Both {
     }
 
     async fn close(self) {
+        // Homes end, then they tell their children; after that nothing is left to look at.
+        for _ in 0..2 {
+            self.pass(OVER_MS).await;
+        }
         for shop in [self.whole, self.apart] {
             let report = shop.store.verify(&[], false).await.unwrap();
             assert_eq!((report.findings, report.unreadable.len()), (vec![], 0));
+            for partition in shop.partitions().all() {
+                assert_eq!(shop.store.first_deadline_ms(partition).await.unwrap(), None, "{partition}");
+            }
             shop.close().await;
         }
     }
@@ -257,6 +267,34 @@ async fn a_burnt_key_sells_no_cart_and_a_used_one_tells_all_its_events() {
     assert_eq!(event_ids.len(), 1);
     let resolved = shop.resolve(&client(), &names[0], "one").await;
     assert_eq!(resolved, Resolved::Applied { rpc: Rpc::Commit, event_ids, hold: Some(id) });
+    shop.close().await;
+}
+
+/// Once its children have followed, a home has nothing to wait for but its deadline.
+#[tokio::test]
+async fn a_home_is_not_met_again_for_children_that_have_followed() {
+    let (shop, names) = (shop_apart().await, apart(3));
+    let cart: Vec<(&str, i64)> = names.iter().map(|name| (name.as_str(), 1)).collect();
+    shop.stock(&cart).await;
+    let held = reserve("held", &cart, 50_000);
+    shop.applied(&held).await;
+    let id = hold_of(&held, shop.partitions());
+    let deadline_ms = shop.now_ms() + OVER_MS;
+    for (asked, next_ms) in [
+        (extend("longer", &id, OVER_MS), Some(deadline_ms)),
+        (commit_some("one", &id, &[(&names[1], 1)], true), Some(deadline_ms)),
+        (release("rest", &id), None),
+    ] {
+        shop.applied(&asked).await;
+        eventually("home has heard that they have followed", SOON, async || {
+            (shop.store.first_deadline_ms(id.home()).await.unwrap() == next_ms).then_some(())
+        })
+        .await;
+    }
+    // Hearing of it is no revision: those were its reserve, the extension, the sale and the release.
+    let ended = shop.key(&names[0], &format!("ended:{}", shop.now_ms() / RETENTION_MS));
+    let text: String = shop.redis(redis::cmd("HGET").arg(ended).arg(id.as_str())).await;
+    assert_eq!(text.split(' ').nth(2), Some(format!("{START_MS}#0.4").as_str()), "{text}");
     shop.close().await;
 }
 

@@ -10,6 +10,7 @@ mod bell;
 mod broken;
 mod carts;
 mod carts_cut;
+mod carts_moved;
 mod carts_race;
 mod carts_scissors;
 mod channel_registry;

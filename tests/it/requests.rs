@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use stockgate::domain::{
-    Action, Cause, ChannelId, ClientId, HoldId, IdempotencyKey, Line, Lines, Mutation, Partitions, Quantity,
-    SetCondition, Sku, SkuQuantity, Text, Ttl, WhenExpired,
+    Action, Cause, ChannelId, ClientId, HoldId, HoldKind, IdempotencyKey, Line, Lines, Mutation, Partitions,
+    Quantity, SetCondition, Sku, SkuQuantity, Text, Ttl, WhenExpired,
 };
 
 /// The longest hold of these tests.
@@ -120,6 +120,5 @@ pub(crate) fn set_if(key: &str, name: &str, quantity: i64, condition: SetConditi
 /// The hold that this reserve makes, made or not.
 pub(crate) fn hold_of(reserve: &Mutation, partitions: Partitions) -> HoldId {
     let Action::Reserve { lines, .. } = &reserve.action else { panic!("makes no hold: {reserve:?}") };
-    let skus = lines.as_slice().iter().map(|line| &line.sku);
-    HoldId::derive(&reserve.cause.client, &reserve.cause.key, lines.home(), skus, partitions)
+    HoldId::derive(&reserve.cause, lines, partitions, HoldKind::Reserved)
 }

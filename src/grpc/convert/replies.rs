@@ -86,17 +86,13 @@ fn hold(applied: &mut Applied) -> Option<proto::Hold> {
 
 #[cfg(test)]
 mod tests {
-    use crate::domain::{
-        Achieved, ClientId, Hold, HoldId, HoldLine, HoldState, IdempotencyKey, Level, LineResult, Partitions,
-        Sku,
-    };
+    use crate::domain::{Achieved, Hold, HoldId, HoldLine, HoldState, Level, LineResult, Sku};
 
     use super::*;
 
     fn answer(state: HoldState, deadline_ms: i64) -> Answer {
         let sku = Sku::parse("a").expect("legal");
-        let key = IdempotencyKey::parse("k").expect("legal");
-        let id = HoldId::derive(&ClientId::anonymous(), &key, &sku, [&sku].into_iter(), Partitions::ONE);
+        let id: HoldId = format!("h-0-1-{:032}-{sku}", 7).parse().expect("legal");
         let line = HoldLine { sku: sku.clone(), reserved: 5, held: 3, committed: 2 };
         let hold =
             Hold { id, state, deadline_ms, lines: vec![line], order_ref: "o".to_owned(), channel: None };

@@ -203,6 +203,9 @@ impl From<StoreError> for Problem {
         let (code, reason, retry) = match &error {
             StoreError::Unavailable { .. } => (Code::Unavailable, "STORE_UNAVAILABLE", Some(RETRY_LATER)),
             StoreError::NotReady { .. } => (Code::Unavailable, "STORE_NOT_READY", Some(RETRY_LATER)),
+            // Those in the way go on within milliseconds, or somebody asks their homes again.
+            StoreError::Unsettled { .. } => (Code::Unavailable, "STORE_NOT_READY", Some(RETRY_SOON)),
+            StoreError::NotFollowed { .. } => (Code::Unavailable, OUTCOME_UNKNOWN, Some(RETRY_SOON)),
             StoreError::Draining => (Code::Unavailable, "DRAINING", Some(RETRY_SOON)),
             StoreError::Disconnected { .. } => (Code::Unavailable, OUTCOME_UNKNOWN, Some(RETRY_SOON)),
             StoreError::Unconfirmed { .. } => (Code::Unavailable, OUTCOME_UNKNOWN, Some(RETRY_SOON)),
@@ -243,11 +246,13 @@ const MAYBE_DONE: &str = "; it may have been carried out: repeat it unchanged, w
 
 fn remedy(error: &StoreError) -> &'static str {
     match error {
-        StoreError::Unavailable { .. } | StoreError::NotReady { .. } => {
+        StoreError::Unavailable { .. } | StoreError::NotReady { .. } | StoreError::Unsettled { .. } => {
             ": repeat with the same key in a moment"
         }
         StoreError::Disconnected { .. } | StoreError::NoAnswer { .. } => MAYBE_DONE,
-        StoreError::Unconfirmed { .. } => ": repeat it unchanged, with the same idempotency key",
+        StoreError::Unconfirmed { .. } | StoreError::NotFollowed { .. } => {
+            ": repeat it unchanged, with the same idempotency key"
+        }
         StoreError::DurabilityUnavailable { .. } => "; nothing was changed: or ask for another level",
         StoreError::OutOfMemory => ": raise maxmemory or free some; releases still work",
         StoreError::Overloaded { .. } => ": repeat with the same key after the delay given",

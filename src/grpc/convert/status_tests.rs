@@ -123,7 +123,7 @@ fn faults_of_the_store() {
     use Code::{DataLoss, DeadlineExceeded, FailedPrecondition, Internal, ResourceExhausted, Unavailable};
     let source = || RedisError::from((ServerErrorKind::NoPerm.into(), "no permission"));
     let detail = || "sg:{p0}:stock".to_owned();
-    let rows: [FaultRow; 14] = [
+    let rows: [FaultRow; 16] = [
         (StoreError::Unavailable { source: None }, Unavailable, "STORE_UNAVAILABLE", &[], Some(1_000)),
         (
             StoreError::Unavailable { source: Some(source()) },
@@ -138,6 +138,14 @@ fn faults_of_the_store() {
             "STORE_NOT_READY",
             &[("redisCode", "LOADING")],
             Some(1_000),
+        ),
+        (StoreError::Unsettled { what: "a cart" }, Unavailable, "STORE_NOT_READY", &[], Some(100)),
+        (
+            StoreError::NotFollowed { source: Box::new(StoreError::Draining) },
+            Unavailable,
+            "OUTCOME_UNKNOWN",
+            &[],
+            Some(100),
         ),
         (StoreError::Draining, Unavailable, "DRAINING", &[], Some(100)),
         (StoreError::Disconnected { source: source() }, Unavailable, "OUTCOME_UNKNOWN", &[], Some(100)),

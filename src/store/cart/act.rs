@@ -10,7 +10,6 @@ use super::{
     ATTEMPTS_MAX, Cart,
     answers::{self, Peeked, Told},
     contested,
-    make::Decision,
     packing::Part,
 };
 
@@ -34,7 +33,7 @@ impl Cart {
         let parts = self.parts_of(told);
         let here = self.at(self.home(), &parts);
         match answers::peeked(self.step(self.peek(self.home(), &here)).await?)? {
-            Peeked::Clear { .. } => self.attempt(attempt, &parts, Decision::Retake).await,
+            Peeked::Clear { .. } => self.attempt(attempt, &parts).await,
             Peeked::Objects(refusal) => self.object(refusal, &parts).await.map(Some),
             Peeked::Answered(text) => Ok(Some(text)),
         }

@@ -3,12 +3,14 @@
 use std::collections::HashMap;
 
 use crate::{
-    domain::{EventId, HoldId, LineResult, Partition, Partitions, Rpc, Sku},
+    domain::{Hold, HoldId, HoldLine, HoldState, LineResult, Partition, Partitions, Rpc, Sku},
     store::{
         StoreError,
-        decode::{Words, change},
+        decode::{self, Words, change},
     },
 };
+
+use super::child::ChildId;
 
 /// What home told of a hold.
 #[derive(Debug, Clone)]
@@ -16,8 +18,7 @@ pub(super) struct Told {
     pub(super) hold: HoldId,
     pub(super) attempt: i64,
     pub(super) revision: i64,
-    /// In the letter of the script.
-    pub(super) state: String,
+    pub(super) state: HoldState,
     pub(super) deadline_ms: i64,
     pub(super) lines: Vec<ToldLine>,
 }
@@ -36,23 +37,29 @@ pub(super) struct ToldLine {
 }
 
 impl Told {
-    /// `<id> <state> <deadline>#<attempt>.<revision> <n> <sku reserved held committed>… <cause>`; None of a hold that is no cart.
+    pub(super) fn of(hold: Hold, attempt: i64, revision: i64, partitions: Partitions) -> Self {
+        let has_expired = hold.state == HoldState::Expired;
+        let line = |HoldLine { sku, reserved, held, committed }| {
+            let (held, back) = if has_expired { (0, held) } else { (held, 0) };
+            ToldLine { partition: partitions.of(&sku), sku, reserved, held, committed, back }
+        };
+        let lines = hold.lines.into_iter().map(line).collect();
+        Self { hold: hold.id, attempt, revision, state: hold.state, deadline_ms: hold.deadline_ms, lines }
+    }
+
+    /// A told hold whose mark is `<attempt>.<revision>`; None of a hold that is no cart.
     fn read(words: &mut Words<'_>, partitions: Partitions) -> Result<Option<Self>, StoreError> {
-        let hold = words.parse("hold id")?;
-        let state = words.word("state")?.to_owned();
-        let deadline = words.word("deadline")?;
-        let Some((deadline, mark)) = deadline.split_once('#') else { return Ok(None) };
-        let number = |text: &str| text.parse::<i64>().map_err(|_| words.corrupt("mark"));
-        let (attempt, revision) = mark.split_once('.').ok_or_else(|| words.corrupt("mark"))?;
-        let (deadline_ms, attempt, revision) = (number(deadline)?, number(attempt)?, number(revision)?);
-        let lines = words.list(|words| {
-            let sku = words.sku()?;
-            let reserved = words.parse("reserved")?;
-            let (held, committed) = (words.parse("held")?, words.parse("committed")?);
-            let (held, back) = if state == "x" { (0, held) } else { (held, 0) };
-            Ok(ToldLine { partition: partitions.of(&sku), sku, reserved, held, committed, back })
-        })?;
-        Ok(Some(Self { hold, attempt, revision, state, deadline_ms, lines }))
+        let (hold, Some(mark)) = decode::told_hold(words)? else { return Ok(None) };
+        let numbers = mark.split_once('.').and_then(|(attempt, revision)| {
+            Some((attempt.parse::<i64>().ok()?, revision.parse::<i64>().ok()?))
+        });
+        let (attempt, revision) = numbers.ok_or_else(|| words.corrupt("mark"))?;
+        Ok(Some(Self::of(hold, attempt, revision, partitions)))
+    }
+
+    /// The name of its part in every other partition.
+    pub(super) fn child(&self) -> ChildId {
+        ChildId { attempt: self.attempt, hold: self.hold.clone() }
     }
 
     /// The partitions of its lines that are not its home.
@@ -69,40 +76,25 @@ impl Told {
 /// its record keeps it.
 pub(super) fn told_with(text: &str, rpc: Rpc, partitions: Partitions) -> Result<Option<Told>, StoreError> {
     let mut words = Words::new(text);
-    if !matches!(rpc, Rpc::Commit | Rpc::Release | Rpc::ExtendHold | Rpc::Decrement | Rpc::Restock)
-        || words.word("word")? != "ok"
-    {
+    if words.word("word")? != "ok" {
         return Ok(None);
     }
-    changes(&mut words, rpc)?;
-    if words.is_over() { Ok(None) } else { Told::read(&mut words, partitions) }
+    decode::changes(&mut words, rpc)?;
+    told_behind(&mut words, rpc, partitions)
 }
 
-/// The events of an answer as its record keeps it, in its order; the SKUs of those that stand in other partitions, which have
-/// told nothing yet.
-pub(super) fn events_of(text: &str, rpc: Rpc, told: &Told) -> Result<Vec<Result<EventId, Sku>>, StoreError> {
-    let mut words = Words::new(text);
-    words.word("word")?;
-    let changes = changes(&mut words, rpc)?.into_iter().enumerate();
-    // A sale's changes are its lines.
-    let sku_of = |index: usize, sku: Option<Sku>| sku.or_else(|| Some(told.lines.get(index)?.sku.clone()));
-    let one = |(index, (sku, event)): (usize, (Option<Sku>, &str))| match event.parse() {
-        Ok(event) => Some(Ok(event)),
-        Err(_) => sku_of(index, sku).map(Err),
-    };
-    Ok(changes.filter_map(one).collect())
-}
-
-/// The changes of an answer: SKU, where it is named, and event.
-fn changes<'a>(words: &mut Words<'a>, rpc: Rpc) -> Result<Vec<(Option<Sku>, &'a str)>, StoreError> {
-    let is_named = matches!(rpc, Rpc::Commit | Rpc::Release | Rpc::ExtendHold);
-    words.list(|words| {
-        let sku = if is_named { Some(words.sku()?) } else { None };
-        for _ in 0..if is_named { 4 } else { 3 } {
-            words.word("number")?;
+/// What home told behind the changes of an answer.
+pub(super) fn told_behind(
+    words: &mut Words<'_>,
+    rpc: Rpc,
+    partitions: Partitions,
+) -> Result<Option<Told>, StoreError> {
+    match rpc {
+        Rpc::Commit | Rpc::Release | Rpc::ExtendHold | Rpc::Decrement | Rpc::Restock if !words.is_over() => {
+            Told::read(words, partitions)
         }
-        Ok((sku, words.word("event")?))
-    })
+        _ => Ok(None),
+    }
 }
 
 /// What home says to a peek.

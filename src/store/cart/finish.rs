@@ -1,22 +1,21 @@
 //! After home has decided: the other partitions follow, and the answer says what they came to.
 
-use futures_util::future::join_all;
-
 use crate::{
-    domain::{Achieved, Answer, Applied, Cause, HoldState, Rpc},
+    domain::{Achieved, Answer, Applied, Cause, Rpc},
     store::{
         AtomicDomain, Store, StoreError,
         committer::Reply,
-        decode::{self, Resolved, Words},
+        decode::{self, Change, Resolved, Words},
     },
 };
 
 use super::{
     Cart,
-    answers::{self, Aligned, Told, ToldLine},
-    child::ChildId,
-    packing,
+    answers::{self, Aligned, Told},
 };
+
+/// The first thing home says of a hold.
+const FIRST_REVISION: i64 = 1;
 
 impl Cart {
     /// Brings the others to what home decided, and completes its answer. From here on a fault is one of the answer only: the
@@ -39,90 +38,114 @@ impl Cart {
             self.align_later(told);
             return Ok(answer);
         }
-        let cause = self.asked.cause.clone();
+        let acts_on_hold = matches!(rpc, Rpc::Commit | Rpc::Release);
         // A sale's children have its cause already.
-        let cause = matches!(rpc, Rpc::Commit | Rpc::Release).then_some(&cause);
-        let aligned = match self.align_all(&told, cause).await {
+        let cause = acts_on_hold.then(|| self.asked.cause.clone());
+        let aligned = match self.align_all(&told, cause.as_ref()).await {
             Ok(aligned) => aligned,
             Err(fault) => {
                 tracing::warn!(hold = %self.hold, %fault, "a cart is decided, and one of its partitions did not follow yet");
-                let waited_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-                return Err(StoreError::NoAnswer { waited_ms });
+                return Err(after_decision(fault));
             }
         };
-        let is_made = self.attempt.is_some() && matches!(rpc, Rpc::Decrement | Rpc::Restock);
-        if is_made && aligned.iter().any(|one| one.lines.is_empty()) {
-            // It was prepared a moment ago: a failover has lost it, and its lines are not sold.
-            tracing::error!(hold = %self.hold, "a partition has lost its part of a cart that is decided: its redis failed over; run VerifyStock");
-            let waited_ms = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
-            return Err(StoreError::NoAnswer { waited_ms });
-        }
-        if let Ok(applied) = &mut answer.result {
-            self.complete(applied, &aligned);
-        }
-        if matches!(rpc, Rpc::Commit | Rpc::Release) {
+        if acts_on_hold {
+            // Nobody waits for it.
             let (store, durability) = (self.store.clone(), self.durability);
             self.store.inner.carts.tasks.spawn(async move {
-                // Without it the sweeper tells them once more.
-                let _ = store.execute(packing::told(&told.hold, told.revision), durability, None).await;
+                let _ = store.have_followed(&told, durability).await;
             });
+        }
+        let is_repeat = answer.replayed;
+        if let Ok(applied) = &mut answer.result {
+            self.complete(applied, &aligned, is_repeat)?;
         }
         answer.durability = self.achieved.unwrap_or_default();
         Ok(answer)
     }
 
+    /// None of a repeat: what home decided then is over, or its children have heard of it.
     fn told_of_reserve(&self, applied: &Applied) -> Option<Told> {
-        let (hold, attempt) = (applied.hold.as_ref()?, self.attempt?);
-        let lines = hold.lines.iter().map(|line| ToldLine {
-            partition: self.partition_of(&line.sku),
-            sku: line.sku.clone(),
-            reserved: line.reserved,
-            held: line.held,
-            committed: line.committed,
-            back: 0,
-        });
-        let state = if hold.state == HoldState::Held { "h" } else { return None };
-        Some(Told {
-            hold: hold.id.clone(),
-            attempt,
-            // The first thing home said of it.
-            revision: 1,
-            state: state.to_owned(),
-            deadline_ms: hold.deadline_ms,
-            lines: lines.collect(),
-        })
+        let (hold, attempt) = (applied.hold.clone()?, self.attempt?);
+        Some(Told::of(hold, attempt, FIRST_REVISION, self.store.partitions()))
     }
 
-    /// Puts what the others told in the place of the lines home could not speak of.
-    fn complete(&self, applied: &mut Applied, aligned: &[Aligned]) {
+    /// Puts what the others told in the place of the lines home could not speak of. A line nobody tells of is lost, by a failover:
+    /// its counts are not made up, and no repeat brings them back.
+    fn complete(
+        &self,
+        applied: &mut Applied,
+        aligned: &[Aligned],
+        is_repeat: bool,
+    ) -> Result<(), StoreError> {
         for line in &mut applied.lines {
-            if self.partition_of(&line.sku) != self.home()
-                && let Some(told) = aligned.iter().find_map(|one| one.lines.get(&line.sku))
-            {
-                line.level = told.level.clone();
-                line.event_id = told.event_id;
+            if self.partition_of(&line.sku) == self.home() {
+                continue;
+            }
+            match aligned.iter().find_map(|one| one.lines.get(&line.sku)) {
+                Some(told) => {
+                    line.level = told.level.clone();
+                    line.event_id = told.event_id;
+                }
+                // Parts that have ended are left behind then.
+                None if is_repeat && self.store.was_repartitioned() => {}
+                None => {
+                    let what = format!("{} in cart {}", line.sku, self.hold);
+                    tracing::error!(
+                        what,
+                        "a partition has lost its part of a cart that is decided: run VerifyStock"
+                    );
+                    return Err(StoreError::Broken { what });
+                }
             }
         }
+        Ok(())
     }
 
-    /// Brings all others to what home told; the first fault when all have answered.
+    /// Brings all others to what home told.
     pub(super) async fn align_all(
         &mut self,
         told: &Told,
         cause: Option<&Cause>,
     ) -> Result<Vec<Aligned>, StoreError> {
-        let child = ChildId { attempt: told.attempt, hold: told.hold.clone() };
-        let steps = told.away().into_iter().map(|partition| packing::align(partition, &child, told, cause));
-        let texts = self.steps(steps.collect()).await?;
-        texts.iter().map(|text| answers::aligned(text)).collect()
+        let (aligned, achieved) = self.store.align_all(told, cause, self.durability).await?;
+        if let Some(achieved) = achieved {
+            self.note(achieved);
+        }
+        Ok(aligned)
     }
 
     fn align_later(mut self, told: Told) {
         let tasks = self.store.inner.carts.tasks.clone();
         tasks.spawn(async move {
             // Whoever meets the children when their time is over asks home.
-            let _ = self.align_all(&told, None).await;
+            let is_done = self.align_all(&told, None).await.is_ok();
+            // A reserve's home waits for its deadline alone.
+            if is_done && self.asked.rpc() == Rpc::ExtendHold {
+                let _ = self.store.have_followed(&told, self.durability).await;
+            }
         });
+    }
+}
+
+/// What a caller is told of a fault when home has decided: repeating it helps, unless a person must mend something first.
+fn after_decision(fault: StoreError) -> StoreError {
+    match fault {
+        StoreError::Broken { .. }
+        | StoreError::WrongType { .. }
+        | StoreError::Corrupt { .. }
+        | StoreError::Refused { .. } => fault,
+        // Those of them that say that nothing was changed mean a step, not the request.
+        StoreError::Unavailable { .. }
+        | StoreError::Disconnected { .. }
+        | StoreError::NoAnswer { .. }
+        | StoreError::NotReady { .. }
+        | StoreError::Unsettled { .. }
+        | StoreError::NotFollowed { .. }
+        | StoreError::OutOfMemory
+        | StoreError::Unconfirmed { .. }
+        | StoreError::DurabilityUnavailable { .. }
+        | StoreError::Overloaded { .. }
+        | StoreError::Draining => StoreError::NotFollowed { source: Box::new(fault) },
     }
 }
 
@@ -133,30 +156,23 @@ impl Store {
         reply: Reply,
         durability: crate::domain::Durability,
     ) -> Result<(Resolved, Achieved), StoreError> {
-        let mut resolved = decode::resolved(&reply.text)?;
+        let mut words = Words::new(&reply.text);
+        let (mut resolved, changes) = decode::resolved(&mut words)?;
         let mut achieved = reply.achieved;
         if let (AtomicDomain::Partition, Resolved::Applied { rpc, event_ids, .. }) =
             (self.atomic_domain(), &mut resolved)
+            && let Some(told) = answers::told_behind(&mut words, *rpc, self.partitions())?
         {
-            let mut words = Words::new(&reply.text);
-            words.word("found")?;
-            words.word("fingerprint")?;
-            let text = words.rest();
-            if let Some(told) = answers::told_with(text, *rpc, self.partitions())? {
-                let child = ChildId { attempt: told.attempt, hold: told.hold.clone() };
-                let away = told.away();
-                let steps = away.into_iter().map(|partition| packing::align(partition, &child, &told, None));
-                let replies = join_all(steps.map(|step| self.step(step, durability))).await;
-                let mut aligned = Vec::with_capacity(replies.len());
-                for reply in replies {
-                    let reply = reply?;
-                    achieved = achieved.and(reply.achieved);
-                    aligned.push(answers::aligned(&reply.text)?);
-                }
-                let of = |sku| aligned.iter().find_map(|one: &Aligned| one.lines.get(&sku)?.event_id);
-                let events = answers::events_of(text, *rpc, &told)?.into_iter();
-                *event_ids = events.filter_map(|event| event.map_or_else(of, Some)).collect();
-            }
+            let (aligned, least) = self.align_all(&told, None, durability).await?;
+            achieved = least.map_or(achieved, |least| achieved.and(least));
+            let event_of = |(index, (sku, event)): (usize, &Change)| {
+                // A sale's changes are its lines. Those in other partitions have told nothing yet.
+                let sku = || sku.as_ref().or_else(|| told.lines.get(index).map(|line| &line.sku));
+                event.or_else(|| {
+                    sku().and_then(|sku| aligned.iter().find_map(|one| one.lines.get(sku)?.event_id))
+                })
+            };
+            *event_ids = changes.iter().enumerate().filter_map(event_of).collect();
         }
         Ok((resolved, achieved))
     }

@@ -3,12 +3,12 @@
 use futures_util::future::join_all;
 
 use crate::{
-    domain::{Durability, Partition},
+    domain::{Achieved, Cause, Durability, Partition},
     store::{Store, StoreError},
 };
 
 use super::{
-    answers::{self, Asked, Told},
+    answers::{self, Aligned, Asked, Told},
     child::ChildId,
     packing,
 };
@@ -59,14 +59,28 @@ impl Store {
         healed
     }
 
-    /// Tells all others what home has come to, on behalf of whoever changed it and did not see them follow.
-    async fn tell(&self, child: &ChildId, told: &Told, durability: Durability) -> Result<u32, StoreError> {
-        let steps = told.away().into_iter().map(|partition| packing::align(partition, child, told, None));
-        for reply in join_all(steps.map(|step| self.execute(step, durability, None))).await {
-            answers::aligned(&reply?.text)?;
+    /// Brings all others to what home told: what they came to, and the least durable of it; None when there are no others.
+    /// `cause`: why, when that is not why they were made. The first fault comes when all have answered.
+    pub(super) async fn align_all(
+        &self,
+        told: &Told,
+        cause: Option<&Cause>,
+        durability: Durability,
+    ) -> Result<(Vec<Aligned>, Option<Achieved>), StoreError> {
+        let align = |partition| self.execute(packing::align(partition, told, cause), durability, None);
+        let replies = join_all(told.away().into_iter().map(align)).await;
+        let (mut aligned, mut least) = (Vec::with_capacity(replies.len()), None);
+        for reply in replies {
+            let reply = reply?;
+            least = Some(least.map_or(reply.achieved, |least: Achieved| least.and(reply.achieved)));
+            aligned.push(answers::aligned(&reply.text)?);
         }
-        self.execute(packing::told(&told.hold, told.revision), durability, None).await?;
-        Ok(0)
+        Ok((aligned, least))
+    }
+
+    /// Tells home that all others have followed. Without it the sweeper tells them once more.
+    pub(super) async fn have_followed(&self, told: &Told, durability: Durability) -> Result<(), StoreError> {
+        self.execute(packing::told(told), durability, None).await.map(drop)
     }
 
     /// Asks home what became of an attempt, and brings its children in these partitions there; how many ended by it. An attempt
@@ -80,15 +94,18 @@ impl Store {
         if partitions.is_empty() {
             return Ok(0);
         }
-        let reply = self.execute(packing::ask(&child.hold, child.attempt), durability, None).await?;
+        let reply = self.execute(packing::ask(child), durability, None).await?;
         let asked = answers::asked(&reply.text, self.partitions())?;
         if let (Asked::Decided(told), [only]) = (&asked, partitions)
             && *only == child.hold.home()
         {
-            return self.tell(child, told, durability).await;
+            // Whoever changed it did not see the others follow.
+            self.align_all(told, None, durability).await?;
+            self.have_followed(told, durability).await?;
+            return Ok(0);
         }
         let steps = partitions.iter().map(|partition| match &asked {
-            Asked::Decided(told) => packing::align(*partition, child, told, None),
+            Asked::Decided(told) => packing::align(*partition, told, None),
             Asked::GivenUp => packing::undo(*partition, child),
         });
         let replies = join_all(steps.map(|step| self.execute(step, durability, None))).await;

@@ -15,15 +15,6 @@ use super::{
     packing::Part,
 };
 
-/// What home is asked once all others have prepared their part.
-#[derive(Debug, Clone, Copy)]
-pub(super) enum Decision {
-    /// To make the cart.
-    Make,
-    /// To commit what has expired.
-    Retake,
-}
-
 impl Cart {
     /// Makes it; the answer of home.
     pub(super) async fn make(&mut self, lines: &Lines) -> Result<String, StoreError> {
@@ -41,7 +32,7 @@ impl Cart {
             let decided = match answers::peeked(text)? {
                 Peeked::Answered(text) => Some(text),
                 Peeked::Objects(refusal) => Some(self.object(refusal, &parts).await?),
-                Peeked::Clear { attempt } => self.attempt(attempt, &parts, Decision::Make).await?,
+                Peeked::Clear { attempt } => self.attempt(attempt, &parts).await?,
             };
             if let Some(text) = decided {
                 return Ok(text);
@@ -55,11 +46,10 @@ impl Cart {
         &mut self,
         attempt: i64,
         parts: &[Part],
-        decision: Decision,
     ) -> Result<Option<String>, StoreError> {
         let away = self.away(parts);
         let mut touched: Vec<Partition> = away.iter().map(|(partition, _)| *partition).collect();
-        let decided = self.prepare_and_decide(attempt, parts, &away, &mut touched, decision).await;
+        let decided = self.prepare_and_decide(attempt, parts, &away, &mut touched).await;
         let child = ChildId { attempt, hold: self.hold.clone() };
         match &decided {
             Ok(Some(text)) if text.starts_with("ok ") => self.attempt = Some(attempt),
@@ -89,7 +79,6 @@ impl Cart {
         parts: &[Part],
         away: &[(Partition, Vec<Part>)],
         touched: &mut Vec<Partition>,
-        decision: Decision,
     ) -> Result<Option<String>, StoreError> {
         let ttl_ms = self.prepared_ms();
         let steps = away.iter().map(|(partition, parts)| self.prepare(*partition, parts, attempt, ttl_ms));
@@ -116,26 +105,27 @@ impl Cart {
         if is_contested {
             return Ok(None);
         }
-        let text = self.step(self.deciding(attempt, parts, &told, decision)).await?;
+        let text = self.step(self.deciding(attempt, parts, &told)).await?;
         Ok((text != "lapsed" && !text.starts_with("retake ")).then_some(text))
     }
 
-    fn deciding(
-        &self,
-        attempt: i64,
-        parts: &[Part],
-        told: &HashMap<Sku, String>,
-        decision: Decision,
-    ) -> encode::Operation {
-        match (decision, &self.asked.action) {
-            (Decision::Make, Action::Reserve { ttl, .. }) => {
+    /// What home is asked once all others have prepared their part: to make the cart, or to commit what has expired.
+    fn deciding(&self, attempt: i64, parts: &[Part], told: &HashMap<Sku, String>) -> encode::Operation {
+        match &self.asked.action {
+            Action::Reserve { ttl, .. } => {
                 let told_of = |part: &Part| told.get(&part.sku).map_or("", String::as_str);
                 let lines = parts.iter().map(|part| (part, told_of(part)));
                 self.decide(lines, attempt, ttl.ms())
             }
             // Sold at once: what the others tell now is not yet what they come to.
-            (Decision::Make, _) => self.decide(parts.iter().map(|part| (part, "")), attempt, 0),
-            (Decision::Retake, _) => encode::on_cart(&self.asked, self.store.partitions(), Some(attempt)),
+            Action::Decrement(_) | Action::Restock(_) => {
+                self.decide(parts.iter().map(|part| (part, "")), attempt, 0)
+            }
+            Action::Commit { .. }
+            | Action::Release { .. }
+            | Action::ExtendHold { .. }
+            | Action::AdjustStock { .. }
+            | Action::SetStock { .. } => encode::on_cart(&self.asked, self.store.partitions(), Some(attempt)),
         }
     }
 

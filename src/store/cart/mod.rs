@@ -20,16 +20,13 @@ mod waiting;
 
 use std::sync::Arc;
 
-use tokio::{
-    sync::{Semaphore, oneshot},
-    time::Instant,
-};
+use tokio::sync::{Semaphore, oneshot};
 use tokio_util::task::TaskTracker;
 
 pub(super) use child::ChildId;
 pub(super) use waiting::to_ask;
 
-use crate::domain::{Achieved, Action, Answer, Durability, HoldId, Mutation, Partition, Sku};
+use crate::domain::{Achieved, Answer, Durability, HoldId, HoldKind, Mutation, Partition, Rpc, Sku};
 
 use super::{AtomicDomain, Store, StoreError, committer::Reply, encode::Operation};
 
@@ -63,47 +60,54 @@ struct Cart {
     achieved: Option<Achieved>,
     /// The attempt home decided for it.
     attempt: Option<i64>,
-    begun: Instant,
 }
 
 impl Store {
-    /// Whether one script cannot do it.
-    pub(super) fn is_cart(&self, asked: &Mutation) -> bool {
+    /// The hold through which it goes when one script cannot do it; None when one can.
+    pub(super) fn hold_of_cart(&self, asked: &Mutation) -> Option<HoldId> {
+        if self.atomic_domain() != AtomicDomain::Partition {
+            return None;
+        }
         let partitions = self.partitions();
-        self.atomic_domain() == AtomicDomain::Partition
-            && match &asked.action {
-                Action::Decrement(lines) | Action::Restock(lines) | Action::Reserve { lines, .. } => {
-                    let mut places = lines.as_slice().iter().map(|line| partitions.of(&line.sku));
-                    let first = places.next();
-                    places.any(|place| Some(place) != first)
-                }
-                Action::Commit { hold, .. }
-                | Action::Release { hold, .. }
-                | Action::ExtendHold { hold, .. } => {
-                    // One of an earlier layout has ended, and lies at home as a whole.
-                    hold.partitions().len() > 1 && hold.fits(partitions)
-                }
-                Action::AdjustStock { .. } | Action::SetStock { .. } => false,
-            }
+        if let Some(hold) = asked.hold() {
+            // One of an earlier layout has ended, and lies at home as a whole.
+            return (hold.partitions().len() > 1 && hold.fits(partitions)).then(|| hold.clone());
+        }
+        let lines = asked.lines()?;
+        let home = partitions.of(lines.home());
+        if lines.as_slice().iter().all(|line| partitions.of(&line.sku) == home) {
+            return None;
+        }
+        let kind = match asked.rpc() {
+            Rpc::Reserve => HoldKind::Reserved,
+            _ => HoldKind::Unasked,
+        };
+        Some(HoldId::derive(&asked.cause, lines, partitions, kind))
     }
 
     /// Starts a cart; it goes on when nobody waits for its answer any more.
     pub(super) fn begin_cart(
         &self,
         asked: Mutation,
+        hold: HoldId,
     ) -> Result<oneshot::Receiver<Result<Answer, StoreError>>, StoreError> {
-        let cart = Cart::new(self.clone(), asked);
-        self.carry(cart.run())
+        let (store, durability) = (self.clone(), self.durability(asked.durability));
+        self.carry(Cart { store, asked, hold, durability, achieved: None, attempt: None }.run())
     }
 
     /// Goes on with a mutation of one partition that was answered to ask the homes of overdue children first.
     pub(super) fn go_on(
         &self,
         asked: Mutation,
-        answered: Reply,
+        children: Vec<ChildId>,
     ) -> Result<oneshot::Receiver<Result<Answer, StoreError>>, StoreError> {
         let store = self.clone();
-        self.carry(async move { store.ask_and_mutate(&asked, &answered).await })
+        self.carry(async move { store.ask_and_mutate(&asked, children).await })
+    }
+
+    /// Whether its partitions were changed since it was first started.
+    fn was_repartitioned(&self) -> bool {
+        self.inner.earlier.get().is_some_and(|counts| !counts.is_empty())
     }
 
     fn carry(
@@ -125,39 +129,10 @@ impl Store {
 }
 
 impl Cart {
-    fn new(store: Store, asked: Mutation) -> Self {
-        let durability = store.durability(asked.durability);
-        let hold = match &asked.action {
-            Action::Commit { hold, .. } | Action::Release { hold, .. } | Action::ExtendHold { hold, .. } => {
-                hold.clone()
-            }
-            Action::Reserve { lines, .. } => {
-                let (cause, skus) = (&asked.cause, lines.as_slice().iter().map(|line| &line.sku));
-                HoldId::derive(&cause.client, &cause.key, lines.home(), skus, store.partitions())
-            }
-            Action::Decrement(lines) | Action::Restock(lines) => {
-                let (cause, skus) = (&asked.cause, lines.as_slice().iter().map(|line| &line.sku));
-                HoldId::derive_unasked(&cause.client, &cause.key, lines.home(), skus, store.partitions())
-            }
-            Action::AdjustStock { sku, .. } | Action::SetStock { sku, .. } => {
-                let (cause, only) = (&asked.cause, std::iter::once(sku));
-                HoldId::derive_unasked(&cause.client, &cause.key, sku, only, store.partitions())
-            }
-        };
-        Self { store, asked, hold, durability, achieved: None, attempt: None, begun: Instant::now() }
-    }
-
     async fn run(mut self) -> Result<Answer, StoreError> {
-        let text = match &self.asked.action {
-            Action::Decrement(lines) | Action::Restock(lines) | Action::Reserve { lines, .. } => {
-                let lines = lines.clone();
-                self.make(&lines).await?
-            }
-            Action::Commit { .. }
-            | Action::Release { .. }
-            | Action::ExtendHold { .. }
-            | Action::AdjustStock { .. }
-            | Action::SetStock { .. } => self.act().await?,
+        let text = match self.asked.lines().cloned() {
+            Some(lines) => self.make(&lines).await?,
+            None => self.act().await?,
         };
         self.finish(text).await
     }
@@ -201,5 +176,5 @@ impl Cart {
 
 /// An attempt at one key was given up again and again.
 fn contested() -> StoreError {
-    StoreError::NotReady { code: "another request with this key is under way".to_owned() }
+    StoreError::Unsettled { what: "another request with this key is under way" }
 }

@@ -1,9 +1,10 @@
-//! The steps of a cart as operations: `lua/verbs/` peek, prepare, decide, refuse, align and ask.
+//! The steps of a cart as operations: `lua/verbs/` peek, prepare, decide, refuse, align, ask and told.
 
 use crate::{
     domain::{Action, Cause, HoldId, Mutation, Partition, Sku},
     store::{
         committer::Lane,
+        decode::state_letter,
         encode::{Operation, SOURCE_NAMED, cause_of},
     },
 };
@@ -138,46 +139,35 @@ impl Cart {
     }
 }
 
-/// Asks a home what became of an attempt.
-pub(super) fn ask(hold: &HoldId, attempt: i64) -> Operation {
-    let mut operation = Operation::begin_bare('o', hold.home());
-    operation.lane = Lane::of(hold.home_sku());
-    operation.push_text(b"");
-    operation.push_counts(0, 0);
-    operation.push_text(hold.as_str().as_bytes());
-    operation.push_number(attempt);
-    operation.gives_back = true;
+/// Asks a child's home what became of its attempt.
+pub(super) fn ask(child: &ChildId) -> Operation {
+    let mut operation = bare('o', child.hold.home(), &child.hold, 0, child.hold.as_str());
+    operation.push_number(child.attempt);
     operation
 }
 
-/// The children of a cart have come to this revision.
-pub(super) fn told(hold: &HoldId, revision: i64) -> Operation {
-    let mut operation = Operation::begin_bare('u', hold.home());
-    operation.lane = Lane::of(hold.home_sku());
-    operation.push_text(b"");
-    operation.push_counts(0, 0);
-    operation.push_text(hold.as_str().as_bytes());
-    operation.push_number(revision);
-    operation.gives_back = true;
+/// The children of a cart have come to what home told.
+pub(super) fn told(told: &Told) -> Operation {
+    let mut operation = bare('u', told.hold.home(), &told.hold, 0, told.hold.as_str());
+    operation.push_number(told.revision);
     operation
 }
 
 /// Brings a child to what its home told. `cause`: why, when that is not why it was made.
-pub(super) fn align(partition: Partition, child: &ChildId, told: &Told, cause: Option<&Cause>) -> Operation {
-    let child_text = child.to_string();
+pub(super) fn align(partition: Partition, told: &Told, cause: Option<&Cause>) -> Operation {
+    let child = told.child().to_string();
     let mut operation = Operation::begin('t', partition);
-    let key = format!("{child_text} {}", told.revision);
-    operation.push_record(NOBODY, child.hold.home_sku(), &key);
+    operation.push_record(NOBODY, told.hold.home_sku(), &format!("{child} {}", told.revision));
     operation.push_short(PLAIN);
     match cause {
-        Some(cause) => operation.push_cause(&cause_of(cause, Some(&child.hold))),
+        Some(cause) => operation.push_cause(&cause_of(cause, Some(&told.hold))),
         None => operation.push_text(b""),
     }
     let lines = || told.lines.iter().filter(|line| line.partition == partition);
     operation.push_counts(0, lines().count());
-    operation.push_text(child_text.as_bytes());
+    operation.push_text(child.as_bytes());
     operation.push_number(told.revision);
-    operation.push_text(told.state.as_bytes());
+    operation.push_text(state_letter(told.state).as_bytes());
     operation.push_number(told.deadline_ms);
     for line in lines() {
         operation.push_short(line.sku.as_str());
@@ -190,31 +180,33 @@ pub(super) fn align(partition: Partition, child: &ChildId, told: &Told, cause: O
 
 /// Ends a child of an attempt that was given up: its units go back.
 pub(super) fn undo(partition: Partition, child: &ChildId) -> Operation {
-    on_child(partition, child, GIVEN_UP)
+    align_to_nothing(partition, child, GIVEN_UP, &child.to_string())
 }
 
 /// Looks at an overdue child later: it cannot be ended until somebody mends what is broken.
 pub(super) fn put_off(partition: Partition, child: &ChildId) -> Operation {
     // Home is no child: it stands there under its own name.
     match partition == child.hold.home() {
-        true => on(partition, child, child.hold.as_str(), PUT_OFF),
-        false => on_child(partition, child, PUT_OFF),
+        true => align_to_nothing(partition, child, PUT_OFF, child.hold.as_str()),
+        false => align_to_nothing(partition, child, PUT_OFF, &child.to_string()),
     }
 }
 
-fn on_child(partition: Partition, child: &ChildId, flags: u8) -> Operation {
-    on(partition, child, &child.to_string(), flags)
-}
-
-fn on(partition: Partition, child: &ChildId, name: &str, flags: u8) -> Operation {
-    let mut operation = Operation::begin_bare('t', partition);
-    operation.lane = Lane::of(child.hold.home_sku());
-    operation.push_text(b"");
-    operation.push_counts(flags, 0);
-    operation.push_text(name.as_bytes());
+fn align_to_nothing(partition: Partition, child: &ChildId, flags: u8, name: &str) -> Operation {
+    let mut operation = bare('t', partition, &child.hold, flags, name);
     operation.push_number(0);
     operation.push_text(b"l");
     operation.push_number(0);
+    operation
+}
+
+/// The beginning of what the store asks by itself about the part of a cart that stands under this name.
+fn bare(verb: char, partition: Partition, hold: &HoldId, flags: u8, name: &str) -> Operation {
+    let mut operation = Operation::begin_bare(verb, partition);
+    operation.lane = Lane::of(hold.home_sku());
+    operation.push_text(b"");
+    operation.push_counts(flags, 0);
+    operation.push_text(name.as_bytes());
     operation.gives_back = true;
     operation
 }

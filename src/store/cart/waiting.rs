@@ -31,7 +31,7 @@ impl Store {
                 Some(children) => self.free(operation.partitions[0], children, durability).await?,
             }
         }
-        Err(StoreError::NotReady { code: "too many overdue carts".to_owned() })
+        Err(StoreError::Unsettled { what: "too many carts are overdue" })
     }
 
     /// Asks for a mutation of one partition, or for a cart, and waits for it until the deadline.
@@ -42,10 +42,9 @@ impl Store {
     ) -> Result<Answer, StoreError> {
         let (pending, started) = (self.begin(mutation.clone())?, Instant::now());
         match deadline {
-            Some(deadline) => timeout_at(deadline, pending).await.unwrap_or_else(|_| {
-                let waited_ms = u64::try_from(started.elapsed().as_millis()).unwrap_or(u64::MAX);
-                Err(StoreError::NoAnswer { waited_ms })
-            }),
+            Some(deadline) => timeout_at(deadline, pending)
+                .await
+                .unwrap_or_else(|_| Err(StoreError::no_answer_since(started))),
             None => pending.await,
         }
     }
@@ -54,13 +53,11 @@ impl Store {
     pub(in crate::store) async fn ask_and_mutate(
         &self,
         mutation: &Mutation,
-        answered: &Reply,
+        children: Vec<ChildId>,
     ) -> Result<Answer, StoreError> {
         let durability = self.durability(mutation.durability);
         let operation = encode::mutation(mutation, self.partitions());
-        if let Some(children) = to_ask(&answered.text)? {
-            self.free(operation.partitions[0], children, durability).await?;
-        }
+        self.free(operation.partitions[0], children, durability).await?;
         let reply = self.step(operation, durability).await?;
         decode::mutation(&reply, mutation)
     }
@@ -77,7 +74,7 @@ impl Store {
             None => Ok(()),
             Some(fault) => {
                 tracing::debug!(%fault, "the home of an overdue cart cannot be asked");
-                Err(StoreError::NotReady { code: "the home of an overdue cart is away".to_owned() })
+                Err(StoreError::Unsettled { what: "the home of an overdue cart is away" })
             }
         }
     }
