@@ -45,7 +45,7 @@ use crate::{
         inventory_service_server::{InventoryServiceServer, SERVICE_NAME as INVENTORY_SERVICE},
         stock_service_server::{SERVICE_NAME as STOCK_SERVICE, StockServiceServer},
     },
-    store::{LevelCopy, Store, StoreError, Tail},
+    store::{LevelCopy, Store, Tail},
 };
 
 use busy::Busy;
@@ -120,9 +120,6 @@ pub enum GrpcError {
     /// A thread could not be started.
     #[error("cannot start a thread that serves calls")]
     Start(#[from] io::Error),
-    /// A thread has no store to serve.
-    #[error("cannot reach redis from a thread that serves calls")]
-    Store(#[from] StoreError),
     /// A thread broke off.
     #[error("a thread that serves calls broke off")]
     Thread,

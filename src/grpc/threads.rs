@@ -55,7 +55,7 @@ async fn serve(
     stop: CancellationToken,
 ) -> Result<CutOff, GrpcError> {
     let (tasks, drained) = (TaskTracker::new(), CancellationToken::new());
-    let sibling = store.sibling(&tasks, drained.clone())?;
+    let sibling = store.sibling(&tasks, drained.clone());
     let served = serve_here(connections, sibling, shared, stop).await;
     drained.cancel();
     tasks.close();

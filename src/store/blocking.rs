@@ -1,9 +1,6 @@
 //! The pools of connections for blocking reads, one to each server that is a master now.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use deadpool_redis::{Connection, Manager, Pool, PoolError, Runtime};
 use redis::{AsyncConnectionConfig, ConnectionAddr};
@@ -11,40 +8,22 @@ use tokio::sync::watch;
 
 use super::{
     StoreError,
-    link::{NodeAddress, Route, slot_of},
-    nodes::Layout,
+    link::{Layout, PerServer, Route},
 };
 
 /// A pool to the server of a key.
-pub(super) struct Pools {
-    layout: Layout,
-    size_max: usize,
-    /// On a cluster by address; without one, under no address.
-    pools: Mutex<HashMap<NodeAddress, Arc<Blocking>>>,
-}
+pub(super) struct Pools(PerServer<Blocking>);
 
 impl Pools {
     /// At most so many connections to each server.
-    pub(super) fn new(layout: Layout, size_max: usize) -> Self {
-        Self { layout, size_max, pools: Mutex::default() }
+    pub(super) fn new(layout: &Layout, size_max: usize) -> Self {
+        Self(PerServer::new(layout, move |route| Blocking::new(route, size_max)))
     }
 
     /// Takes a connection to the server that has a key, and what tells when it is of no more use; waits at most the connect
     /// timeout for a free one.
     pub(super) async fn take(&self, key: &str) -> Result<(Connection, watch::Receiver<u64>), StoreError> {
-        let (node, route) = match &self.layout {
-            Layout::One(route) => (NodeAddress::default(), Arc::clone(route)),
-            Layout::Cluster(cluster) => {
-                let node = cluster.owner(slot_of(key)).await?;
-                let route = cluster.route(&node);
-                (node, route)
-            }
-        };
-        let pool = {
-            let mut pools = self.pools.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(pools.entry(node).or_insert_with(|| Arc::new(Blocking::new(route, self.size_max))))
-        };
-        pool.take().await
+        self.0.of(key).await?.take().await
     }
 }
 

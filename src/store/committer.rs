@@ -14,22 +14,19 @@ mod confirm;
 mod domains;
 
 use std::{
-    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
-    task::{Context, Poll},
     time::Instant,
 };
 
-use futures_util::{StreamExt as _, future::BoxFuture, stream::FuturesUnordered};
-
+use futures_util::{FutureExt as _, StreamExt as _, future::Either, stream::FuturesUnordered};
 use metrics::{Counter, Gauge, Histogram, counter, gauge, histogram};
 use redis::Value;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Sleep, sleep},
+    time::sleep,
 };
 use tokio_util::sync::CancellationToken;
 
@@ -37,7 +34,7 @@ pub(super) use backlog::{Backlog, Lane, Place};
 pub(super) use batch::BatchBounds;
 pub(super) use confirm::{Confirmed, Confirming};
 pub(super) use domains::domains_of;
-use domains::{Back, Domains, Event, Outgoing};
+use domains::{Back, Domains, Event, Outgoing, PutOff};
 
 use crate::domain::{Achieved, Durability, Partition, Partitions};
 use crate::telemetry;
@@ -66,7 +63,7 @@ pub(super) struct Call {
     /// None once it has left the queue.
     pub(super) place: Option<Place>,
     pub(super) rounds: u32,
-    /// Until when it may be put off; None while it never was.
+    /// Until when it may be put off; None while its domain was served all the time that it waited.
     pub(super) patient_until: Option<Instant>,
     /// Its place in the order in which calls came.
     pub(super) number: u64,
@@ -107,6 +104,8 @@ pub(super) struct Committer {
     /// The window of the Redis clock, as the script last said; by atomic domain, since servers of a cluster differ by some ms, and all
     /// gateways must go by the clock of the same one.
     pub(super) windows: Vec<AtomicI64>,
+    /// A key of each atomic domain: the server that has it has the domain.
+    pub(super) places: Vec<String>,
     pub(super) meters: Meters,
 }
 
@@ -144,8 +143,8 @@ impl Committer {
             while let Ok(call) = queue.try_recv() {
                 domains.push(call);
             }
-            while let Some(outgoing) = domains.next(|domain| self.server_of(domain)) {
-                in_flight.push(Doing::Sending(Box::pin(self.send(outgoing))));
+            while let Some(outgoing) = domains.next(|domain| self.ways[0].server_of(&self.places[domain])) {
+                in_flight.push(Either::Left(self.send(outgoing).map(Event::Back)));
             }
             // By the difference: each serving thread has a committer, and they share the gauge.
             let waits = gauge_value(self.backlog.len());
@@ -157,7 +156,8 @@ impl Committer {
             tokio::select! {
                 Some(event) = in_flight.next() => {
                     if let Some((domain, pause)) = domains.on(event) {
-                        in_flight.push(Doing::Resting(Box::pin(sleep(pause)), domain)); // why: see Domains::on
+                        let rest = sleep(pause); // why: see Domains::on
+                        in_flight.push(Either::Right(rest.map(move |()| Event::Rested(domain))));
                     }
                 }
                 next = queue.recv(), if is_open => match next {
@@ -172,11 +172,11 @@ impl Committer {
     /// Sends one batch and answers its calls; gives back those that must go again.
     async fn send(&self, outgoing: Outgoing) -> Back {
         let Outgoing { domain, way, server, batch } = outgoing;
-        let back = |calls| Back { domain, way, server, again: calls, put_off: Vec::new() };
+        let back = |calls| Back { domain, way, server: server.clone(), again: calls, put_off: None };
         let nodes = &self.ways[way];
-        let connection = match nodes.connection(&self.place(&batch)).await {
+        let connection = match nodes.connection(&self.places[domain]).await {
             Ok(connection) => connection,
-            Err(fault) => return self.cannot(back, batch, nodes.unsent(fault)),
+            Err(fault) => return Self::cannot(back, batch, nodes.unsent(fault)),
         };
         let batch = match &self.confirming {
             None => batch,
@@ -185,7 +185,7 @@ impl Committer {
         if batch.is_empty() {
             return back(batch);
         }
-        match self.execute(nodes, &connection, &batch, &TRANSACT_SCRIPT).await {
+        match self.execute(nodes, &connection, domain, &batch, &TRANSACT_SCRIPT).await {
             Ok(answered) => back(self.answer(batch, &answered)),
             Err(Course::Over(StoreError::OutOfMemory)) => {
                 // Over maxmemory, calls that give stock back still go; the others are told.
@@ -195,38 +195,23 @@ impl Committer {
                 if giving.is_empty() {
                     return back(giving);
                 }
-                match self.execute(nodes, &connection, &giving, &TRANSACT_GIVING_SCRIPT).await {
+                match self.execute(nodes, &connection, domain, &giving, &TRANSACT_GIVING_SCRIPT).await {
                     Ok(answered) => back(self.answer(giving, &answered)),
-                    Err(course) => self.cannot(back, giving, course),
+                    Err(course) => Self::cannot(back, giving, course),
                 }
             }
-            Err(course) => self.cannot(back, batch, course),
+            Err(course) => Self::cannot(back, batch, course),
         }
     }
 
-    /// What becomes of a batch that was not carried out: its calls are put off as long as they may be, else told.
-    fn cannot(&self, back: impl Fn(Vec<Call>) -> Back, batch: Vec<Call>, course: Course) -> Back {
-        let fault = match course {
-            Course::Over(fault) => return back(refuse_all(batch, &fault)),
-            Course::Again(fault) => fault,
-        };
-        let now = Instant::now();
-        let mut put_off = Vec::with_capacity(batch.len());
-        for mut call in batch {
-            let until = *call.patient_until.get_or_insert_with(|| now + self.ways[0].patience_max());
-            if now < until {
-                put_off.push(call);
-            } else {
-                let _ = call.reply.send(Err(fault.clone()));
+    /// What becomes of a batch that was not carried out.
+    fn cannot(back: impl Fn(Vec<Call>) -> Back, batch: Vec<Call>, course: Course) -> Back {
+        match course {
+            Course::Over(fault) => back(refuse_all(batch, &fault)),
+            Course::Again(fault) => {
+                Back { put_off: Some(PutOff { calls: batch, fault }), ..back(Vec::new()) }
             }
         }
-        Back { put_off, ..back(Vec::new()) }
-    }
-
-    /// A key of the server a batch goes to.
-    fn place(&self, batch: &[Call]) -> String {
-        let home = batch.first().and_then(|call| call.operation.partitions.first());
-        self.keys.stock(home.copied().unwrap_or(Partition(0)))
     }
 
     /// Runs the script over a batch; follows it into another window when the one of the keys is over.
@@ -234,13 +219,14 @@ impl Committer {
         &self,
         nodes: &Nodes,
         connection: &Connection,
+        domain: usize,
         batch: &[Call],
         script: &Script,
     ) -> Result<Answered, Course> {
         let corrupt = |value: &Value| Course::Over(corrupt(value));
         for _ in 0..ROTATIONS_MAX {
             let partitions = self.partitions(batch);
-            let command = self.command(batch, &partitions, script);
+            let command = self.command(domain, batch, &partitions, script);
             let reply = self.call(nodes, connection, script, &command).await?;
             let Value::Array(mut items) = reply else {
                 return Err(corrupt(&reply));
@@ -266,7 +252,7 @@ impl Committer {
                 (Some("rotate"), 2) => {
                     let window = text_of(items.swap_remove(1)).map_err(Course::Over)?;
                     let window = window.parse().map_err(|_| corrupt(&Value::SimpleString(window)))?;
-                    self.window_of(&partitions).store(window, Ordering::Relaxed);
+                    self.windows[domain].store(window, Ordering::Relaxed);
                 }
                 _ => return Err(corrupt(&Value::Array(items))),
             }
@@ -293,19 +279,6 @@ impl Committer {
         Ok(reply)
     }
 
-    fn window_of(&self, partitions: &[Partition]) -> &AtomicI64 {
-        match self.domain {
-            AtomicDomain::Node => &self.windows[0],
-            AtomicDomain::Partition => &self.windows[usize::from(partitions[0].0)],
-        }
-    }
-
-    /// The server a domain is on: no two have the same number.
-    fn server_of(&self, domain: usize) -> u64 {
-        let partition = u16::try_from(domain).map_or(Partition(0), Partition);
-        self.ways[0].server_of(&self.keys.stock(partition))
-    }
-
     /// Whether the batch may touch every partition of its atomic domain.
     fn is_wide(&self, batch: &[Call]) -> bool {
         self.domain == AtomicDomain::Partition
@@ -325,8 +298,14 @@ impl Committer {
         named
     }
 
-    fn command(&self, batch: &[Call], partitions: &[Partition], script: &Script) -> redis::Cmd {
-        let window = self.window_of(partitions).load(Ordering::Relaxed);
+    fn command(
+        &self,
+        domain: usize,
+        batch: &[Call],
+        partitions: &[Partition],
+        script: &Script,
+    ) -> redis::Cmd {
+        let window = self.windows[domain].load(Ordering::Relaxed);
         let wide = self.is_wide(batch);
         let keys: Vec<String> =
             partitions.iter().flat_map(|partition| self.keys.transact(*partition, window)).collect();
@@ -376,23 +355,6 @@ impl Committer {
             }
         }
         again
-    }
-}
-
-/// What the task of a committer waits for, beside calls.
-enum Doing<'a> {
-    Sending(BoxFuture<'a, Back>),
-    Resting(Pin<Box<Sleep>>, usize),
-}
-
-impl Future for Doing<'_> {
-    type Output = Event;
-
-    fn poll(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Event> {
-        match self.get_mut() {
-            Self::Sending(sending) => sending.as_mut().poll(cx).map(Event::Back),
-            Self::Resting(resting, domain) => resting.as_mut().poll(cx).map(|()| Event::Rested(*domain)),
-        }
     }
 }
 

@@ -143,16 +143,21 @@ impl Store {
                 while !copy.is_wanted() {
                     copy.asked.notified().await;
                 }
-                let fault = self.keep_while_wanted(&copy, refresh).await.err();
+                let kept = self.keep_while_wanted(&copy, refresh).await;
                 copy.begin();
                 gauge!(telemetry::COPIED_SKUS).set(0.0);
-                if let Some(fault) = fault {
-                    tracing::debug!(
-                        error = &fault as &dyn std::error::Error,
-                        "cannot keep a copy of counts now"
-                    );
-                    sleep(FAULT_PAUSE).await; // why: nothing tells when the store is back
-                }
+                let pause = match kept {
+                    // While slots move this comes again and again.
+                    Ok(()) => refresh,
+                    Err(fault) => {
+                        tracing::debug!(
+                            error = &fault as &dyn std::error::Error,
+                            "cannot keep a copy of counts now"
+                        );
+                        FAULT_PAUSE
+                    }
+                };
+                sleep(pause).await; // why: nothing tells when the store is back, or all slots are where they belong
             }
         };
         tokio::select! {
@@ -163,7 +168,7 @@ impl Store {
 
     async fn keep_while_wanted(&self, copy: &LevelCopy, refresh: Duration) -> Result<(), StoreError> {
         // Before the places are read: they must be those of the Redis that is followed.
-        let connection = self.topology_generation();
+        let generation = self.topology_generation();
         let partitions: Vec<Partition> = self.partitions().all().collect();
         let mut places = self.ends(&partitions).await?;
         copy.begin();
@@ -184,7 +189,7 @@ impl Store {
                 }
             }
             // Another connection may lead to a Redis that took over and knows less.
-            if self.topology_generation() != connection || sent_at - read_at > STALL_MAX {
+            if self.topology_generation() != generation || sent_at - read_at > STALL_MAX {
                 return Ok(());
             }
             read_at = sent_at;

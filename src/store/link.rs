@@ -1,8 +1,10 @@
-//! The long-lived connection scripts run on. One multiplexed connection is shared by all; a broken one is discarded and
-//! made again by the next caller, so recovery needs no restart. A pool would cost a round trip per checkout.
+//! The long-lived connections scripts run on: to each server one that all calls of a thread share, and one for each way on which
+//! batches wait to be confirmed. A broken one is discarded and made again by the next caller, so recovery needs no restart. A pool
+//! would cost a round trip per checkout.
 
 mod cluster;
 mod current;
+mod layout;
 mod route;
 mod sentinels;
 mod slots;
@@ -18,10 +20,12 @@ use std::{
 use redis::{ErrorKind, RedisError, ServerErrorKind};
 use tokio::{sync::Mutex, time::Instant};
 
-pub(super) use cluster::Cluster;
 pub(super) use current::Current;
+pub(super) use layout::{Layout, PerServer};
 pub(super) use route::Route;
 pub(super) use slots::{NodeAddress, slot_of};
+
+use cluster::Cluster;
 
 use super::{Address, Certificates, Login, StoreError};
 
@@ -170,6 +174,17 @@ pub(super) fn classify(error: RedisError, waited: Duration) -> StoreError {
         "WRONGTYPE" => StoreError::WrongType { detail: error.detail().unwrap_or_default().to_owned() },
         _ => StoreError::Refused { source: error },
     }
+}
+
+/// Whether an error says that nothing was carried out, and that the slot is served soon: by this server of a cluster or another.
+/// What says so of the server and not of the slot (no replicas, no disk) lasts, and is told.
+pub(super) fn passes(error: &RedisError) -> bool {
+    use ServerErrorKind::{Ask, BusyLoading, ClusterDown, ExecAbort, Moved, ReadOnly, TryAgain};
+    // A transaction that is refused does not say which of these it met.
+    matches!(
+        error.kind(),
+        ErrorKind::Server(Moved | Ask | TryAgain | ClusterDown | BusyLoading | ReadOnly | ExecAbort)
+    )
 }
 
 fn millis(duration: Duration) -> u64 {

@@ -58,8 +58,8 @@ use blocking::Pools;
 use cart::Carts;
 use committer::{Backlog, BatchBounds, Committer, Confirming};
 use keys::Keys;
-use link::{Cluster, Route};
-use nodes::{Layout, Nodes};
+use link::Layout;
+use nodes::Nodes;
 use queue::Queue;
 
 pub use address::{Address, AddressError};
@@ -93,7 +93,8 @@ pub use sync::{ChannelCounts, SyncState};
 pub use tail::{Growth, Tail};
 pub use verify::{Finding, FindingKind, VerifyReport};
 
-/// Connections, to each server of a cluster, on which batches wait to be more durable than memory: so many at a time.
+/// Connections of each thread that serves, to each server of a cluster, on which batches wait to be more durable than memory: each
+/// carries one at a time.
 const CONFIRMING_WAYS: usize = 8;
 
 /// A cheap handle to the stock in Redis.
@@ -125,18 +126,8 @@ impl Store {
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Result<Self, StoreError> {
-        let layout = match Cluster::new(&settings.link) {
-            Some(cluster) => {
-                let cluster = Arc::new(cluster);
-                tasks.spawn(Arc::clone(&cluster).watch(stop.clone()));
-                Layout::Cluster(cluster)
-            }
-            None => {
-                let route = Arc::new(Route::new(settings.link.clone())?);
-                tasks.spawn(Arc::clone(&route).watch(stop.clone()));
-                Layout::One(route)
-            }
-        };
+        let layout = Layout::open(&settings.link)?;
+        tasks.spawn(layout.clone().watch(stop.clone()));
         Ok(Self::open_on(layout, settings, Arc::default(), tasks, stop))
     }
 
@@ -147,12 +138,13 @@ impl Store {
         tasks: &TaskTracker,
         stop: CancellationToken,
     ) -> Self {
-        let blocking = Pools::new(layout.clone(), settings.pool_max);
-        let (response_timeout, patience) = (settings.link.response_timeout, settings.cluster_wait);
-        let nodes = Arc::new(Nodes::new(layout.clone(), response_timeout, patience));
+        let blocking = Pools::new(&layout, settings.pool_max);
+        let (response_timeout, cluster_wait) = (settings.link.response_timeout, settings.cluster_wait);
+        let nodes = Arc::new(Nodes::new(layout.clone(), response_timeout, cluster_wait));
         let keys = Keys::new(&settings.namespace);
         let wait_timeout = settings.durability.wait_timeout;
         let confirming = Arc::new(Confirming::new(wait_timeout));
+        let domains = committer::domains_of(&settings);
         let start = |ways, confirming, scripts_max| {
             let (calls, queued) = mpsc::channel(settings.queue_max);
             let backlog = Backlog::new(settings.queue_max);
@@ -168,7 +160,8 @@ impl Store {
                 scripts_max,
                 overlap_calls_min: settings.overlap_calls_min,
                 backlog: backlog.clone(),
-                windows: (0..committer::domains_of(&settings)).map(|_| AtomicI64::new(0)).collect(),
+                windows: (0..domains).map(|_| AtomicI64::new(0)).collect(),
+                places: settings.partitions.all().take(domains).map(|first| keys.stock(first)).collect(),
                 meters: committer::Meters::new(),
             };
             tasks.spawn(committer.run(queued, stop.clone()));
@@ -181,8 +174,9 @@ impl Store {
             AtomicDomain::Node => 1,
             AtomicDomain::Partition => CONFIRMING_WAYS,
         };
-        let ways =
-            (0..ways).map(|_| Arc::new(Nodes::new(layout.clone(), waiting, patience))).collect::<Vec<_>>();
+        let ways = (0..ways)
+            .map(|_| Arc::new(Nodes::new(layout.clone(), waiting, cluster_wait)))
+            .collect::<Vec<_>>();
         let first_way = Arc::clone(&ways[0]);
         // One at a time: a second one would stand behind the wait of the first, and time out with it.
         let confirmed = start(ways, Some(Arc::clone(&confirming)), 1);
@@ -194,10 +188,10 @@ impl Store {
 
     /// The same store, with a committer and a connection of its own: for another thread, whose calls then never wait for
     /// this one. Its committer runs on `tasks`, on the runtime of the caller, until `stop`.
-    pub fn sibling(&self, tasks: &TaskTracker, stop: CancellationToken) -> Result<Self, StoreError> {
+    pub fn sibling(&self, tasks: &TaskTracker, stop: CancellationToken) -> Self {
         let layout = self.inner.nodes.layout().clone();
         let (settings, earlier) = (self.inner.settings.clone(), Arc::clone(&self.inner.earlier));
-        Ok(Self::open_on(layout, settings, earlier, tasks, stop))
+        Self::open_on(layout, settings, earlier, tasks, stop)
     }
 
     /// Asks for a mutation. Past `deadline` the outcome is unknown: repeat with the same key.

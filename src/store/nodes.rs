@@ -3,9 +3,8 @@
 
 use std::{
     collections::HashMap,
-    hash::{DefaultHasher, Hash as _, Hasher as _},
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -15,35 +14,28 @@ use futures_util::future::join_all;
 use redis::{Cmd, FromRedisValue, Pipeline, RedisError, RedisResult, Value};
 use tokio::time::{Instant, sleep};
 
+use crate::domain::Backoff;
+
 use super::{
     Store, StoreError,
-    link::{Cluster, Connection, Current, Link, NodeAddress, Route, classify, slot_of},
+    link::{Connection, Current, Layout, Link, NodeAddress, PerServer, passes, slot_of},
     scripts::Script,
 };
 
-/// The first and the longest pause between two tries.
-const PAUSE_FIRST: Duration = Duration::from_millis(2);
-const PAUSE_LONGEST: Duration = Duration::from_millis(50);
+/// The pauses between tries at a slot that nobody serves.
+const PAUSES: Backoff =
+    Backoff { first: Duration::from_millis(2), cap: Duration::from_millis(50), jitter: 0.0 };
 
-/// How the servers are found.
-#[derive(Clone)]
-pub(super) enum Layout {
-    /// One has all keys.
-    One(Arc<Route>),
-    /// Each has some slots.
-    Cluster(Arc<Cluster>),
+/// How long to wait after so many tries (1 and up) at a slot that nobody serves.
+pub(super) fn pause_after(tries: u32) -> Duration {
+    PAUSES.delay(tries, 0.5)
 }
 
 /// A connection to each server, made when it is first needed.
 pub(super) struct Nodes {
     layout: Layout,
-    response_timeout: Duration,
-    /// How long a slot that nobody serves is waited for.
-    patience: Duration,
-    /// On a cluster, by address.
-    links: Mutex<HashMap<NodeAddress, Arc<Link>>>,
-    /// Without.
-    only: Option<Arc<Link>>,
+    cluster_wait: Duration,
+    links: PerServer<Link>,
     opened: Arc<AtomicU64>,
 }
 
@@ -74,34 +66,32 @@ pub(super) enum Course {
     Over(StoreError),
 }
 
-/// How long one caller has waited, and how long he still may.
-pub(super) struct Patience {
+/// How often one caller has tried, and how long he still may.
+pub(super) struct Tries {
     until: Instant,
-    pause: Duration,
+    count: u32,
 }
 
-impl Patience {
+impl Tries {
     /// Waits a moment; false when there is no more time for that.
     pub(super) async fn rest(&mut self) -> bool {
         if Instant::now() >= self.until {
             return false;
         }
-        sleep(self.pause).await; // why: nothing tells when a slot is served again
-        self.pause = (self.pause * 2).min(PAUSE_LONGEST);
+        self.count += 1;
+        sleep(pause_after(self.count)).await; // why: nothing tells when a slot is served again
         true
     }
 }
 
 impl Nodes {
-    /// Answers may take `response_timeout`; a slot that nobody serves is waited for up to `patience`.
-    pub(super) fn new(layout: Layout, response_timeout: Duration, patience: Duration) -> Self {
+    /// Answers may take `response_timeout`; a slot that nobody serves is waited for up to `cluster_wait`.
+    pub(super) fn new(layout: Layout, response_timeout: Duration, cluster_wait: Duration) -> Self {
         let opened = Arc::<AtomicU64>::default();
-        let link = |route| Arc::new(Link::new(route, response_timeout, Arc::clone(&opened)));
-        let only = match &layout {
-            Layout::One(route) => Some(link(Arc::clone(route))),
-            Layout::Cluster(_) => None,
-        };
-        Self { layout, response_timeout, patience, links: Mutex::default(), only, opened }
+        let counted = Arc::clone(&opened);
+        let link = move |route| Link::new(route, response_timeout, Arc::clone(&counted));
+        let links = PerServer::new(&layout, link);
+        Self { layout, cluster_wait, links, opened }
     }
 
     pub(super) fn layout(&self) -> &Layout {
@@ -120,60 +110,34 @@ impl Nodes {
 
     /// A connection to the server that has a key.
     pub(super) async fn connection(&self, key: &str) -> Result<Connection, StoreError> {
-        match (&self.layout, &self.only) {
-            (Layout::Cluster(cluster), _) => {
-                let node = cluster.owner(slot_of(key)).await?;
-                self.link(cluster, node).connection().await
-            }
-            (Layout::One(_), Some(link)) => link.connection().await,
-            (Layout::One(_), None) => unreachable!("made with its link"),
-        }
+        self.links.of(key).await?.connection().await
     }
 
-    /// Tells servers apart; those that nobody knows are one.
-    pub(super) fn server_of(&self, key: &str) -> u64 {
+    /// The server of a cluster that has a key, as far as is known; None too when there is only one.
+    pub(super) fn server_of(&self, key: &str) -> Option<NodeAddress> {
         match &self.layout {
-            Layout::One(_) => 0,
-            Layout::Cluster(cluster) => cluster.known_owner(slot_of(key)).map_or(0, |node| {
-                let mut hasher = DefaultHasher::new();
-                node.hash(&mut hasher);
-                hasher.finish()
-            }),
+            Layout::One(_) => None,
+            Layout::Cluster(cluster) => cluster.known_owner(slot_of(key)),
         }
     }
 
     /// A connection to every master, by its address; without cluster to the only one.
     pub(super) async fn all(&self) -> Result<Vec<Connection>, StoreError> {
-        match (&self.layout, &self.only) {
-            (Layout::Cluster(cluster), _) => {
-                let mut all = Vec::new();
-                for node in cluster.masters().await? {
-                    all.push(self.link(cluster, node).connection().await?);
-                }
-                Ok(all)
-            }
-            (Layout::One(_), Some(link)) => Ok(vec![link.connection().await?]),
-            (Layout::One(_), None) => unreachable!("made with its link"),
+        let mut all = Vec::new();
+        for link in self.links.all().await? {
+            all.push(link.connection().await?);
         }
+        Ok(all)
     }
 
-    fn link(&self, cluster: &Cluster, node: NodeAddress) -> Arc<Link> {
-        let mut links = self.links.lock().unwrap_or_else(PoisonError::into_inner);
-        let made = links.entry(node).or_insert_with_key(|node| {
-            Arc::new(Link::new(cluster.route(node), self.response_timeout, Arc::clone(&self.opened)))
-        });
-        Arc::clone(made)
+    /// A caller who may try from now on.
+    pub(super) fn tries(&self) -> Tries {
+        Tries { until: Instant::now() + self.cluster_wait, count: 0 }
     }
 
-    /// How long a caller may wait from now on.
-    pub(super) fn patience(&self) -> Patience {
-        let pause = PAUSE_FIRST;
-        Patience { until: Instant::now() + self.patience, pause }
-    }
-
-    /// How long at most.
-    pub(super) fn patience_max(&self) -> Duration {
-        self.patience
+    /// How long a slot that nobody serves is waited for.
+    pub(super) fn cluster_wait(&self) -> Duration {
+        self.cluster_wait
     }
 
     /// What it means that there was no connection.
@@ -200,23 +164,21 @@ impl Nodes {
         {
             cluster.moved(slot, to);
         }
-        match connection.fault(error).await {
-            // Each of them says that nothing was carried out.
-            fault @ StoreError::NotReady { .. } => {
-                cluster.look_soon();
-                Course::Again(fault)
-            }
-            fault @ (StoreError::Disconnected { .. } | StoreError::NoAnswer { .. }) => {
-                cluster.look_soon();
-                Course::Over(fault)
-            }
-            fault => Course::Over(fault),
+        let passes = passes(&error);
+        let fault = connection.fault(error).await;
+        if passes {
+            cluster.look_soon();
+            return Course::Again(fault);
         }
+        if matches!(fault, StoreError::Disconnected { .. } | StoreError::NoAnswer { .. }) {
+            cluster.look_soon();
+        }
+        Course::Over(fault)
     }
 
     /// Asks the server that has `key`; waits while nobody has it.
     pub(super) async fn ask(&self, key: &str, ask: Ask<'_>) -> Result<Value, StoreError> {
-        let mut patience = self.patience();
+        let mut tries = self.tries();
         loop {
             let course = match self.connection(key).await {
                 Ok(mut connection) => match ask.of(&mut connection.redis).await {
@@ -228,7 +190,7 @@ impl Nodes {
             match course {
                 Course::Over(fault) => return Err(fault),
                 Course::Again(fault) => {
-                    if !patience.rest().await {
+                    if !tries.rest().await {
                         return Err(fault);
                     }
                 }
@@ -239,6 +201,9 @@ impl Nodes {
     /// Asks each of several keys' servers: one pipeline per server, the answers in order. What is not answered at once is asked by
     /// itself.
     pub(super) async fn ask_each(&self, asks: &[(String, Cmd)]) -> Vec<Result<Value, StoreError>> {
+        if let [(key, command)] = asks {
+            return vec![self.ask(key, Ask::Command(command)).await];
+        }
         let mut by_server: HashMap<u64, (Connection, Vec<usize>)> = HashMap::new();
         let mut answers: Vec<Option<Result<Value, StoreError>>> = asks.iter().map(|_| None).collect();
         for (index, (key, _)) in asks.iter().enumerate() {
@@ -294,7 +259,7 @@ impl Nodes {
 
     /// A value that is not what was asked for.
     pub(super) fn read<T: FromRedisValue>(&self, value: Value) -> Result<T, StoreError> {
-        T::from_redis_value(value).map_err(|error| classify(error.into(), self.response_timeout))
+        T::from_redis_value(value).map_err(|error| StoreError::Refused { source: error.into() })
     }
 }
 

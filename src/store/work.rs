@@ -6,7 +6,12 @@ use redis::{Cmd, Value};
 
 use crate::domain::{ChannelId, Partition};
 
-use super::{Store, StoreError, keys::ChannelKeys, link::slot_of, nodes::Layout, propagation::LATER};
+use super::{
+    Store, StoreError,
+    keys::ChannelKeys,
+    link::{Layout, slot_of},
+    propagation::LATER,
+};
 
 impl Store {
     /// The partitions where something of a channel is due, or leased to somebody; also those that cannot be asked now. One command

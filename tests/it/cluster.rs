@@ -8,7 +8,7 @@ use crate::{
     cluster_setup::{key_of, setup_on, sku_of_each},
     gateway::{Gateway, Setup, eventually},
     gateway_receiver::{Receiver, SECRET},
-    sentinel_trio::WITHIN,
+    guarded::WITHIN,
     shoppers::{CLIENTS, Patience, Sale, Shoppers, UNITS, check_books, sell},
 };
 

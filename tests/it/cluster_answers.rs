@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use redis::InfoDict;
 use tonic::{Code, Status};
 use tonic_types::StatusExt as _;
 
@@ -11,7 +12,7 @@ use crate::{
     cluster_setup::{key_of, setup_on, sku_of_each},
     gateway::{Gateway, Setup, eventually},
     gateway_calls::{check_status, reason, sale},
-    sentinel_trio::WITHIN,
+    guarded::WITHIN,
     shoppers::{self, Patience, Shoppers, UNITS, check_books},
 };
 
@@ -94,6 +95,29 @@ async fn a_slot_nobody_serves_is_waited_for_and_told_in_time() {
     let (sold, ()) = tokio::join!(patient, back);
     assert_eq!(sold.unwrap(), 99);
     assert_eq!(gateway.sales(&skus[0]).await.len(), 1);
+}
+
+#[tokio::test]
+async fn a_refusal_that_is_not_about_slots_is_told_at_once() {
+    let cluster = Cluster::start_with(Extras::patient()).await;
+    let setup = setup_on(&cluster);
+    let gateway = setup.clone().set(r#"redis.cluster_wait = "2s""#).serve_as("gateway").await;
+    let skus = sku_of_each(&cluster, &setup).await;
+    for sku in &skus {
+        gateway.put(&[(sku, 100)]).await;
+    }
+    // It has one.
+    cluster.tell::<()>(0, &["CONFIG", "SET", "min-replicas-to-write", "2"]).await;
+    cluster.tell::<()>(0, &["CONFIG", "RESETSTAT"]).await;
+    let status = sell(&gateway, "k1", &skus[0]).await.unwrap_err();
+    check_status(&status, Code::Unavailable, "STORE_NOT_READY");
+    assert_eq!(status.get_details_error_info().unwrap().metadata["redisCode"], "NOREPLICAS");
+    let stats: InfoDict = cluster.tell(0, &["INFO", "commandstats"]).await;
+    let scripts: String = stats.get("cmdstat_evalsha").unwrap();
+    assert!(scripts.contains("rejected_calls=1,"), "{scripts}");
+    assert_eq!(sell(&gateway, "k2", &skus[1]).await.unwrap(), 99);
+    cluster.tell::<()>(0, &["CONFIG", "SET", "min-replicas-to-write", "0"]).await;
+    assert_eq!(sell(&gateway, "k1", &skus[0]).await.unwrap(), 99);
 }
 
 #[tokio::test]

@@ -12,7 +12,7 @@ use crate::{
     cluster_setup::{setup_on, sku_of_each},
     gateway::{Gateway, Setup, eventually},
     gateway_calls::{line, reason},
-    sentinel_trio::WITHIN,
+    guarded::WITHIN,
 };
 
 /// Units there are of each SKU at first.

@@ -10,7 +10,7 @@ use crate::{
     cluster_setup::setup_on,
     gateway::{Gateway, eventually},
     gateway_receiver::{Mode, Receiver, SECRET},
-    sentinel_trio::WITHIN,
+    guarded::WITHIN,
     shoppers::{Patience, Shoppers, UNITS, check_books},
 };
 

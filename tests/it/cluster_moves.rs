@@ -20,7 +20,7 @@ use crate::{
     gateway::{Gateway, eventually, transport_to},
     gateway_calls::line,
     gateway_receiver::{Receiver, SECRET},
-    sentinel_trio::WITHIN,
+    guarded::WITHIN,
     shoppers::{Patience, Shoppers, UNITS, check_books},
 };
 

@@ -3,9 +3,7 @@
 use std::{
     collections::HashMap,
     fmt::Write as _,
-    io::{BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
+    path::Path,
     sync::{Mutex, OnceLock},
 };
 
@@ -18,7 +16,7 @@ use redis::{AsyncConnectionConfig, Client, InfoDict, aio::MultiplexedConnection}
 use crate::{
     cluster_proxy::Proxies,
     gateway::eventually,
-    sentinel_trio::{WITHIN, own_address, own_ports},
+    guarded::{Guarded, Said, WITHIN, own_address, own_directory, own_ports, read_pid},
 };
 
 /// Masters at first; node n + MASTERS is the replica of node n.
@@ -71,10 +69,8 @@ pub(crate) struct Cluster {
     address: String,
     first_port: u16,
     proxies: Option<Proxies>,
-    directory: PathBuf,
-    guard: Child,
-    orders: Option<ChildStdin>,
-    pid_lines: BufReader<ChildStdout>,
+    guarded: Guarded,
+    said: Said,
     pids: Vec<Pid>,
     connections: Mutex<HashMap<usize, MultiplexedConnection>>,
 }
@@ -87,7 +83,7 @@ impl Cluster {
 
     /// The same with other settings.
     pub(crate) async fn start_with(extras: Extras) -> Self {
-        let directory = tempfile::Builder::new().prefix("stockgate-cluster-").tempdir().unwrap().keep();
+        let directory = own_directory("stockgate-cluster-");
         let first_port = own_ports(u16::try_from(2 * NODES).unwrap());
         let address = own_address();
         let proxies = match extras.has_proxies {
@@ -96,19 +92,10 @@ impl Cluster {
         };
         let layout = Layout { address: &address, first_port, proxies: proxies.as_ref() };
         (0..NODES).for_each(|node| layout.write(&directory, node, &extras));
-        let mut guard = Command::new("sh")
-            .args(["-c", GUARD, "guard"])
-            .arg(&directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sh is there; redis-server too, by `make test`");
-        let orders = guard.stdin.take();
-        let mut pid_lines = BufReader::new(guard.stdout.take().unwrap());
-        let pids = (0..NODES).map(|_| read_pid(&mut pid_lines)).collect();
+        let (guarded, mut said) = Guarded::start(directory, GUARD, &[]);
+        let pids = (0..NODES).map(|_| read_pid(&mut said)).collect();
         let connections = Mutex::default();
-        let cluster =
-            Self { address, first_port, proxies, directory, guard, orders, pid_lines, pids, connections };
+        let cluster = Self { address, first_port, proxies, guarded, said, pids, connections };
         for node in 0..NODES {
             cluster.serves(node).await;
         }
@@ -311,21 +298,13 @@ impl Cluster {
 
     /// Starts a killed node again, and does not wait for it.
     pub(crate) fn raise(&mut self, node: usize) {
-        self.orders.as_mut().unwrap().write_all(format!("{node}\n").as_bytes()).unwrap();
-        self.pids[node] = read_pid(&mut self.pid_lines);
+        self.guarded.order(&node.to_string());
+        self.pids[node] = read_pid(&mut self.said);
     }
 
     /// Where a node listens, as MIGRATE takes it.
     pub(crate) fn place(&self, node: usize) -> (String, String) {
         (self.address.clone(), (self.first_port + u16::try_from(node).unwrap()).to_string())
-    }
-}
-
-impl Drop for Cluster {
-    fn drop(&mut self) {
-        drop(self.orders.take());
-        let _ = self.guard.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
     }
 }
 
@@ -398,10 +377,4 @@ impl Layout<'_> {
         writeln!(view, "vars currentEpoch {MASTERS} lastVoteEpoch 0").unwrap();
         std::fs::write(home.join("nodes.conf"), view).unwrap();
     }
-}
-
-fn read_pid(lines: &mut BufReader<ChildStdout>) -> Pid {
-    let mut line = String::new();
-    lines.read_line(&mut line).unwrap();
-    Pid::from_raw(line.trim().parse().unwrap_or_else(|_| panic!("no process id: {line:?}")))
 }

@@ -20,7 +20,7 @@ use tokio::{
     task::{JoinHandle, JoinSet},
 };
 
-use crate::sentinel_trio::{own_address, own_ports};
+use crate::guarded::{own_address, own_ports};
 
 /// What happens at one script.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

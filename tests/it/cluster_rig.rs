@@ -6,7 +6,7 @@ use crate::{
     cluster_nodes::{Cluster, Extras, MASTERS, command},
     cluster_proxy::Cut,
     gateway::eventually,
-    sentinel_trio::WITHIN,
+    guarded::WITHIN,
 };
 
 /// Adds one to a number in the slot of `x`.

@@ -3,7 +3,7 @@
 use crate::{
     cluster_nodes::{Cluster, MASTERS, command, id_of},
     gateway::eventually,
-    sentinel_trio::WITHIN,
+    guarded::WITHIN,
 };
 
 /// Keys moved at once: few, so that a slot is between two masters for a while.

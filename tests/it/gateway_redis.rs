@@ -1,11 +1,6 @@
 //! A redis-server that a test may freeze, kill and bring back on the same socket. Gone when this process is gone.
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    path::PathBuf,
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -13,7 +8,12 @@ use nix::{
 };
 use tokio::sync::OnceCell;
 
-use crate::{cluster_client::Raw, gateway::eventually, shared_redis::StandIn};
+use crate::{
+    cluster_client::Raw,
+    gateway::eventually,
+    guarded::{Guarded, Said, own_directory, read_pid},
+    shared_redis::StandIn,
+};
 
 /// Starts Redis and says its process id; starts it again, once it is dead, for every line it is told. When the pipe from
 /// this process closes, Redis and its files go.
@@ -43,10 +43,8 @@ const UP_WITHIN: Duration = Duration::from_secs(20);
 
 /// A running redis-server.
 pub(crate) struct Redis {
-    directory: PathBuf,
-    guard: Child,
-    orders: Option<ChildStdin>,
-    pids: BufReader<ChildStdout>,
+    guarded: Guarded,
+    said: Said,
     pid: Pid,
     /// What stands for it when all tests run on something else.
     stand_in: Option<StandIn>,
@@ -60,19 +58,9 @@ impl Redis {
 
     /// One with other settings.
     pub(crate) async fn start_with(arguments: &[&str]) -> Self {
-        let directory = tempfile::Builder::new().prefix("stockgate-it-").tempdir().unwrap().keep();
-        let mut guard = Command::new("sh")
-            .args(["-c", GUARD, "guard"])
-            .arg(&directory)
-            .args(arguments)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sh is there; redis-server too, by `make test`");
-        let orders = guard.stdin.take();
-        let mut pids = BufReader::new(guard.stdout.take().unwrap());
-        let pid = read_pid(&mut pids);
-        let redis = Self { directory, guard, orders, pids, pid, stand_in: None };
+        let (guarded, mut said) = Guarded::start(own_directory("stockgate-it-"), GUARD, arguments);
+        let pid = read_pid(&mut said);
+        let redis = Self { guarded, said, pid, stand_in: None };
         redis.answers().await;
         redis
     }
@@ -97,7 +85,7 @@ impl Redis {
     }
 
     fn own_url(&self) -> String {
-        format!("redis+unix://{}/redis.sock", self.directory.display())
+        format!("redis+unix://{}/redis.sock", self.guarded.directory().display())
     }
 
     /// A connection of the test's own.
@@ -122,7 +110,7 @@ impl Redis {
     /// Kills it, as a crash does.
     pub(crate) async fn kill(&self) {
         kill(self.pid, Signal::SIGKILL).unwrap();
-        let socket = self.directory.join("redis.sock");
+        let socket = self.guarded.directory().join("redis.sock");
         eventually("redis is gone", UP_WITHIN, async || {
             std::os::unix::net::UnixStream::connect(&socket).is_err().then_some(())
         })
@@ -131,13 +119,13 @@ impl Redis {
 
     /// Throws the data of a killed one away.
     pub(crate) fn lose_data(&self) {
-        std::fs::remove_dir_all(self.directory.join("appendonlydir")).unwrap();
+        std::fs::remove_dir_all(self.guarded.directory().join("appendonlydir")).unwrap();
     }
 
     /// Brings a killed one back, on the same socket.
     pub(crate) async fn raise(&mut self) {
-        self.orders.as_mut().unwrap().write_all(b"again\n").unwrap();
-        self.pid = read_pid(&mut self.pids);
+        self.guarded.order("again");
+        self.pid = read_pid(&mut self.said);
         self.answers().await;
     }
 
@@ -149,17 +137,4 @@ impl Redis {
         })
         .await;
     }
-}
-
-impl Drop for Redis {
-    fn drop(&mut self) {
-        drop(self.orders.take());
-        let _ = self.guard.wait();
-    }
-}
-
-fn read_pid(pids: &mut BufReader<ChildStdout>) -> Pid {
-    let mut line = String::new();
-    pids.read_line(&mut line).unwrap();
-    Pid::from_raw(line.trim().parse().unwrap_or_else(|_| panic!("no process id: {line:?}")))
 }

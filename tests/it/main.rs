@@ -65,6 +65,7 @@ mod gateway_transact_flow;
 mod gateway_transact_rush;
 mod gateway_webhooks;
 mod gateway_workers;
+mod guarded;
 mod harness;
 mod history;
 mod holds;

@@ -6,7 +6,8 @@ use nix::sys::signal::Signal;
 use crate::{
     gateway::{Gateway, Setup, eventually},
     gateway_receiver::{Receiver, SECRET},
-    sentinel_trio::{Extras, SENTINELS, Trio, WITHIN},
+    guarded::WITHIN,
+    sentinel_trio::{Extras, SENTINELS, Trio},
     shoppers::{CLIENTS, Patience, Shoppers, UNITS, check_books, sell},
 };
 

@@ -1,16 +1,6 @@
 //! A master, two replicas and three sentinels, started by a test and gone when its process is gone, however it ends.
 
-use std::{
-    fmt::Write as _,
-    io::{BufRead as _, BufReader, Write as _},
-    path::{Path, PathBuf},
-    process::{Child, ChildStdin, ChildStdout, Command, Stdio},
-    sync::{
-        OnceLock,
-        atomic::{AtomicU16, Ordering},
-    },
-    time::Duration,
-};
+use std::{fmt::Write as _, path::Path, sync::OnceLock};
 
 use nix::{
     sys::signal::{Signal, kill},
@@ -18,7 +8,10 @@ use nix::{
 };
 use redis::{Client, InfoDict, aio::MultiplexedConnection};
 
-use crate::gateway::eventually;
+use crate::{
+    gateway::eventually,
+    guarded::{Guarded, Said, WITHIN, own_address, own_directory, own_ports, read_pid},
+};
 
 /// What the sentinels call the master.
 pub(crate) const MASTER: &str = "shop";
@@ -28,8 +21,6 @@ const SERVERS: usize = 3;
 pub(crate) const SENTINELS: std::ops::Range<usize> = SERVERS..2 * SERVERS;
 /// After how long without an answer a server is dead to the sentinels.
 const DOWN_AFTER_MS: u32 = 1000;
-/// How long anything may take that the machine does between two failovers. Only a broken gateway needs it.
-pub(crate) const WITHIN: Duration = Duration::from_secs(60);
 
 /// Starts the servers, and the sentinels when it is told to; says their process ids. When the pipe from this process closes,
 /// all of them and their files go.
@@ -53,18 +44,6 @@ wait
 rm -rf "$1"
 "#;
 
-/// An address of this process alone, since all of 127.0.0.0/8 is loopback: nobody else takes its ports.
-pub(crate) fn own_address() -> String {
-    let pid = std::process::id();
-    format!("127.{}.{}.{}", 64 + (pid >> 16) % 64, pid >> 8 & 0xff, pid & 0xff)
-}
-
-/// So many ports of it that no other test takes. They lie below those of outgoing connections.
-pub(crate) fn own_ports(count: u16) -> u16 {
-    static NEXT: AtomicU16 = AtomicU16::new(20_000);
-    NEXT.fetch_add(count, Ordering::Relaxed)
-}
-
 /// Settings of all six.
 #[derive(Default)]
 pub(crate) struct Extras {
@@ -84,9 +63,7 @@ pub(crate) struct Trio {
     first_port: u16,
     is_tls: bool,
     sentinel_password: Option<&'static str>,
-    directory: PathBuf,
-    guard: Child,
-    orders: Option<ChildStdin>,
+    guarded: Guarded,
     pids: Vec<Pid>,
 }
 
@@ -98,28 +75,19 @@ impl Trio {
 
     /// The same with more settings. With TLS none of them listens without.
     pub(crate) async fn start_with(extras: Extras) -> Self {
-        let directory = tempfile::Builder::new().prefix("stockgate-trio-").tempdir().unwrap().keep();
+        let directory = own_directory("stockgate-trio-");
         let first_port = own_ports(u16::try_from(2 * SERVERS).unwrap());
         let address = own_address();
         write_settings(&directory, &address, first_port, &extras);
-        let mut guard = Command::new("sh")
-            .args(["-c", GUARD, "guard"])
-            .arg(&directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sh is there; redis-server too, by `make test`");
-        let orders = guard.stdin.take();
-        let mut lines = BufReader::new(guard.stdout.take().unwrap());
-        let pids = read_pids(&mut lines);
+        let (guarded, mut said) = Guarded::start(directory, GUARD, &[]);
+        let pids = read_pids(&mut said);
         let is_tls = extras.tls.is_some();
         let sentinel_password = extras.sentinel_password;
-        let mut trio =
-            Self { address, first_port, is_tls, sentinel_password, directory, guard, orders, pids };
+        let mut trio = Self { address, first_port, is_tls, sentinel_password, guarded, pids };
         if is_tls {
             // Nobody but those with a certificate may look.
-            trio.orders.as_mut().unwrap().write_all(b"sentinels\n").unwrap();
-            trio.pids.extend(read_pids(&mut lines));
+            trio.guarded.order("sentinels");
+            trio.pids.extend(read_pids(&mut said));
             for index in 0..2 * SERVERS {
                 let listens = async || std::net::TcpStream::connect(trio.host(index)).ok();
                 eventually("all six listen", WITHIN, listens).await;
@@ -136,8 +104,8 @@ impl Trio {
         })
         .await;
         // Only now: a sentinel that finds no replica at first does not look again for ten seconds.
-        trio.orders.as_mut().unwrap().write_all(b"sentinels\n").unwrap();
-        trio.pids.extend(read_pids(&mut lines));
+        trio.guarded.order("sentinels");
+        trio.pids.extend(read_pids(&mut said));
         for sentinel in SENTINELS {
             eventually("a sentinel knows all others", WITHIN, async || {
                 let about = trio.about_master(sentinel).await?;
@@ -243,14 +211,6 @@ impl Trio {
     }
 }
 
-impl Drop for Trio {
-    fn drop(&mut self) {
-        drop(self.orders.take());
-        let _ = self.guard.wait();
-        let _ = std::fs::remove_dir_all(&self.directory);
-    }
-}
-
 fn write_settings(directory: &Path, address: &str, first_port: u16, extras: &Extras) {
     let listen = |port: u16| match &extras.tls {
         None => format!("bind {address}\nport {port}\nprotected-mode no\n"),
@@ -290,11 +250,6 @@ fn write_settings(directory: &Path, address: &str, first_port: u16, extras: &Ext
     }
 }
 
-fn read_pids(lines: &mut BufReader<ChildStdout>) -> Vec<Pid> {
-    let mut read = || {
-        let mut line = String::new();
-        lines.read_line(&mut line).unwrap();
-        Pid::from_raw(line.trim().parse().unwrap_or_else(|_| panic!("no process id: {line:?}")))
-    };
-    (0..SERVERS).map(|_| read()).collect()
+fn read_pids(said: &mut Said) -> Vec<Pid> {
+    (0..SERVERS).map(|_| read_pid(said)).collect()
 }

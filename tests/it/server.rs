@@ -1,12 +1,10 @@
 //! A private redis-server: on a Unix socket in a directory of its own, gone when this process is gone, however it ends.
 
-use std::{
-    io::{BufRead as _, BufReader},
-    process::{Child, Command, Stdio},
-    sync::OnceLock,
-};
+use std::{io::BufRead as _, sync::OnceLock};
 
 use stockgate::store::Address;
+
+use crate::guarded::{Guarded, own_directory};
 
 /// Starts Redis and waits on its own input: when the pipe from this process closes, Redis and its files go.
 /// A blocking read ends at a tick of `hz`: 500, or empty reads would cost 100 ms.
@@ -23,28 +21,20 @@ rm -rf "$1"
 pub(crate) struct Server {
     /// `redis+unix://…`.
     pub(crate) url: String,
-    /// Holds the pipe that keeps the server alive.
-    guard: Child,
+    _guarded: Guarded,
 }
 
 impl Server {
     /// Starts one and waits until it serves.
     pub(crate) fn start() -> Self {
-        let directory = tempfile::Builder::new().prefix("stockgate-it-").tempdir().unwrap().keep();
-        let mut guard = Command::new("sh")
-            .args(["-c", GUARD, "guard"])
-            .arg(&directory)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("sh is there; redis-server too, by `make test`");
-        let mut log = BufReader::new(guard.stdout.take().unwrap()).lines();
+        let (guarded, said) = Guarded::start(own_directory("stockgate-it-"), GUARD, &[]);
+        let mut log = said.lines();
         // "Ready to accept" since 7.2, "is now ready to accept" before.
         let ready = log.by_ref().any(|line| line.unwrap().contains("eady to accept connections"));
         assert!(ready, "redis-server ended before it served: is it installed?");
         // Redis would block on a full pipe.
         std::thread::spawn(move || log.for_each(drop));
-        Self { url: format!("redis+unix://{}/redis.sock", directory.display()), guard }
+        Self { url: format!("redis+unix://{}/redis.sock", guarded.directory().display()), _guarded: guarded }
     }
 
     /// The same, for a store.
@@ -56,12 +46,5 @@ impl Server {
     pub(crate) fn shared() -> &'static Self {
         static SHARED: OnceLock<Server> = OnceLock::new();
         SHARED.get_or_init(Self::start)
-    }
-}
-
-impl Drop for Server {
-    fn drop(&mut self) {
-        drop(self.guard.stdin.take());
-        let _ = self.guard.wait();
     }
 }

@@ -19,7 +19,7 @@ use tonic_types::StatusExt as _;
 use crate::{
     gateway::{Gateway, eventually, transport_to},
     gateway_calls::{reason, sale},
-    sentinel_trio::WITHIN,
+    guarded::WITHIN,
 };
 
 pub(crate) const CLIENTS: usize = 4;

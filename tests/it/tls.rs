@@ -14,7 +14,8 @@ use rcgen::{
 use crate::{
     gateway::{Setup, eventually},
     gateway_receiver::{Receiver, SECRET},
-    sentinel_trio::{Extras, Trio, WITHIN, own_address, own_ports},
+    guarded::{WITHIN, own_address, own_ports},
+    sentinel_trio::{Extras, Trio},
 };
 
 /// Starts Redis with certificates. When the pipe from this process closes, Redis goes.

@@ -167,7 +167,7 @@ impl Confirming {
     }
 
     async fn wait(&self, connection: &Connection, nudge: &str, wanted: Wanted) -> Result<Waited, StoreError> {
-        // None when another batch just found that it is had no more: then nothing is claimed.
+        // None too when what this server can was forgotten since it was asked: then nothing is claimed.
         let way = self.abilities.fsync_way(connection).filter(|_| wanted.fsync);
         let timeout_ms = u64::try_from(self.wait_timeout.as_millis()).unwrap_or(u64::MAX).max(1);
         let mut pipeline = redis::pipe();

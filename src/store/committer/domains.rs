@@ -6,9 +6,14 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::store::settings::{AtomicDomain, StoreSettings};
+use crate::store::{
+    StoreError,
+    link::NodeAddress,
+    nodes::pause_after,
+    settings::{AtomicDomain, StoreSettings},
+};
 
-use super::{BatchBounds, Call, Committer, batch};
+use super::{BatchBounds, Call, Committer, batch, refuse_all};
 
 /// How many atomic domains there are.
 pub(in crate::store) fn domains_of(settings: &StoreSettings) -> usize {
@@ -17,10 +22,6 @@ pub(in crate::store) fn domains_of(settings: &StoreSettings) -> usize {
         AtomicDomain::Partition => usize::from(settings.partitions.count()),
     }
 }
-
-/// The first and the longest rest of a domain whose calls were put off.
-const REST_FIRST: Duration = Duration::from_millis(2);
-const REST_LONGEST: Duration = Duration::from_millis(50);
 
 /// All domains of a committer.
 pub(super) struct Domains {
@@ -32,8 +33,8 @@ pub(super) struct Domains {
     calls: u64,
     /// How long calls may be put off.
     patience: Duration,
-    /// Of ways that carry one batch at a time: which do now, to which server.
-    busy: Option<HashSet<(usize, u64)>>,
+    /// Of ways that carry one batch at a time: which do now, to which server. Servers that nobody knows are one.
+    busy: Option<HashSet<(usize, Option<NodeAddress>)>>,
     ways: usize,
     bounds: BatchBounds,
     scripts_max: usize,
@@ -45,14 +46,21 @@ struct Domain {
     scripts: usize,
     is_listed: bool,
     is_resting: bool,
-    rest: Duration,
+    /// Rests since it was last served.
+    rests: u32,
+}
+
+impl Domain {
+    fn new() -> Self {
+        Self { waiting: VecDeque::new(), scripts: 0, is_listed: false, is_resting: false, rests: 0 }
+    }
 }
 
 /// A batch that goes now.
 pub(super) struct Outgoing {
     pub(super) domain: usize,
     pub(super) way: usize,
-    pub(super) server: u64,
+    pub(super) server: Option<NodeAddress>,
     pub(super) batch: Vec<Call>,
 }
 
@@ -60,11 +68,17 @@ pub(super) struct Outgoing {
 pub(super) struct Back {
     pub(super) domain: usize,
     pub(super) way: usize,
-    pub(super) server: u64,
+    pub(super) server: Option<NodeAddress>,
     /// Calls that must go again, behind the others.
     pub(super) again: Vec<Call>,
-    /// Calls that go again when their domain has rested, before the others.
-    pub(super) put_off: Vec<Call>,
+    /// Those of a domain that nobody serves now.
+    pub(super) put_off: Option<PutOff>,
+}
+
+/// Calls that go again when their domain has rested, before the others, or are told when they waited too long.
+pub(super) struct PutOff {
+    pub(super) calls: Vec<Call>,
+    pub(super) fault: StoreError,
 }
 
 /// What the committer was waiting for.
@@ -75,19 +89,12 @@ pub(super) enum Event {
 
 impl Domains {
     pub(super) fn new(of: &Committer) -> Self {
-        let domain = |_| Domain {
-            waiting: VecDeque::new(),
-            scripts: 0,
-            is_listed: false,
-            is_resting: false,
-            rest: REST_FIRST,
-        };
         Self {
             kind: of.domain,
-            all: of.windows.iter().map(domain).collect(),
+            all: of.windows.iter().map(|_| Domain::new()).collect(),
             listed: VecDeque::new(),
             calls: 0,
-            patience: of.ways[0].patience_max(),
+            patience: of.ways[0].cluster_wait(),
             busy: of.confirming.as_ref().map(|_| HashSet::new()),
             ways: of.ways.len(),
             bounds: of.bounds,
@@ -127,12 +134,12 @@ impl Domains {
     }
 
     /// The next batch that may go now. O(domains with calls).
-    pub(super) fn next(&mut self, server_of: impl Fn(usize) -> u64) -> Option<Outgoing> {
+    pub(super) fn next(&mut self, server_of: impl Fn(usize) -> Option<NodeAddress>) -> Option<Outgoing> {
         for _ in 0..self.listed.len() {
             let domain = self.listed.pop_front()?;
             let way = domain % self.ways;
-            let server = self.busy.as_ref().map_or(0, |_| server_of(domain));
-            if self.busy.as_ref().is_some_and(|busy| busy.contains(&(way, server))) {
+            let seat = (way, self.busy.as_ref().and_then(|_| server_of(domain)));
+            if self.busy.as_ref().is_some_and(|busy| busy.contains(&seat)) {
                 self.listed.push_back(domain);
                 continue;
             }
@@ -152,9 +159,9 @@ impl Domains {
                 self.list(domain);
             }
             if let Some(busy) = &mut self.busy {
-                busy.insert((way, server));
+                busy.insert(seat.clone());
             }
-            return Some(Outgoing { domain, way, server, batch });
+            return Some(Outgoing { domain, way, server: seat.1, batch });
         }
         None
     }
@@ -175,26 +182,27 @@ impl Domains {
         let of = &mut self.all[domain];
         of.scripts -= 1;
         of.waiting.extend(again);
-        let must_rest = !put_off.is_empty();
-        if must_rest {
-            // In the order they came, also when two scripts of the domain come back at once; and none waits for longer because
-            // others stand before it.
-            of.waiting.extend(put_off);
-            of.waiting.make_contiguous().sort_by_key(|call| call.number);
-            let until = Instant::now() + self.patience;
-            of.waiting.iter_mut().for_each(|call| _ = call.patient_until.get_or_insert(until));
-        } else {
-            of.rest = REST_FIRST;
+        let Some(PutOff { calls, fault }) = put_off else {
+            of.rests = 0;
             self.list(domain);
             return None;
-        }
+        };
+        let now = Instant::now();
+        let is_over = |call: &Call| call.patient_until.is_some_and(|until| until <= now);
+        let (told, put_off) = calls.into_iter().partition::<Vec<_>, _>(is_over);
+        refuse_all(told, &fault);
+        // In the order they came, also when two scripts of the domain come back at once; and none waits for longer because
+        // others stand before it.
+        of.waiting.extend(put_off);
+        of.waiting.make_contiguous().sort_by_key(|call| call.number);
+        let until = now + self.patience;
+        of.waiting.iter_mut().for_each(|call| _ = call.patient_until.get_or_insert(until));
         if of.is_resting {
             return None;
         }
         of.is_resting = true;
-        let rest = of.rest;
-        of.rest = (rest * 2).min(REST_LONGEST);
-        Some((domain, rest))
+        of.rests = of.rests.saturating_add(1);
+        Some((domain, pause_after(of.rests)))
     }
 }
 
@@ -222,16 +230,9 @@ mod tests {
     };
 
     fn domains(count: u16, scripts_max: usize, ways: Option<usize>) -> Domains {
-        let of = |_| Domain {
-            waiting: VecDeque::new(),
-            scripts: 0,
-            is_listed: false,
-            is_resting: false,
-            rest: REST_FIRST,
-        };
         Domains {
             kind: AtomicDomain::Partition,
-            all: (0..count).map(of).collect(),
+            all: (0..count).map(|_| Domain::new()).collect(),
             listed: VecDeque::new(),
             calls: 0,
             patience: Duration::from_secs(1),
@@ -268,10 +269,17 @@ mod tests {
         Back {
             domain: outgoing.domain,
             way: outgoing.way,
-            server: outgoing.server,
+            server: outgoing.server.clone(),
             again: Vec::new(),
-            put_off: Vec::new(),
+            put_off: None,
         }
+    }
+
+    /// Nobody served its calls.
+    fn put_off(outgoing: &mut Outgoing) -> Back {
+        let calls = std::mem::take(&mut outgoing.batch);
+        let fault = StoreError::NotReady { code: "MOVED".to_owned() };
+        Back { put_off: Some(PutOff { calls, fault }), ..back(outgoing) }
     }
 
     #[test]
@@ -279,28 +287,43 @@ mod tests {
         let mut domains = domains(2, 1, None);
         (0..5).for_each(|number| domains.push(call(0, number)));
         domains.push(call(1, 9));
-        let first = domains.next(|_| 0).unwrap();
-        let second = domains.next(|_| 0).unwrap();
+        let first = domains.next(|_| None).unwrap();
+        let second = domains.next(|_| None).unwrap();
         assert_eq!((numbers(&first.batch), numbers(&second.batch)), (vec![0, 1], vec![9]));
-        assert!(domains.next(|_| 0).is_none(), "one script each");
+        assert!(domains.next(|_| None).is_none(), "one script each");
         assert!(domains.on(Event::Back(back(&first))).is_none());
-        assert_eq!(numbers(&domains.next(|_| 0).unwrap().batch), [2, 3]);
+        assert_eq!(numbers(&domains.next(|_| None).unwrap().batch), [2, 3]);
     }
 
     #[test]
     fn calls_that_are_put_off_go_again_in_order_when_their_partition_has_rested() {
         let mut domains = domains(2, 2, None);
         (0..4).for_each(|number| domains.push(call(0, number)));
-        let mut first = domains.next(|_| 0).unwrap();
-        let put_off = std::mem::take(&mut first.batch);
-        let rest = domains.on(Event::Back(Back { put_off, ..back(&first) }));
-        assert_eq!(rest, Some((0, REST_FIRST)));
+        let mut first = domains.next(|_| None).unwrap();
+        let rest = domains.on(Event::Back(put_off(&mut first)));
+        assert_eq!(rest, Some((0, pause_after(1))));
         domains.push(call(1, 9));
-        assert_eq!(numbers(&domains.next(|_| 0).unwrap().batch), [9], "others go on");
-        assert!(domains.next(|_| 0).is_none(), "who rests sends nothing");
+        assert_eq!(numbers(&domains.next(|_| None).unwrap().batch), [9], "others go on");
+        assert!(domains.next(|_| None).is_none(), "who rests sends nothing");
         domains.on(Event::Rested(0));
-        assert_eq!(numbers(&domains.next(|_| 0).unwrap().batch), [0, 1]);
-        assert_eq!(numbers(&domains.next(|_| 0).unwrap().batch), [2, 3]);
+        assert_eq!(numbers(&domains.next(|_| None).unwrap().batch), [0, 1]);
+        assert_eq!(numbers(&domains.next(|_| None).unwrap().batch), [2, 3]);
+    }
+
+    #[test]
+    fn who_was_put_off_for_too_long_is_told_and_the_others_go_on() {
+        let mut domains = domains(1, 1, None);
+        let (mut first, mut second) = (call(0, 1), call(0, 2));
+        let (reply, mut answer) = oneshot::channel();
+        (first.reply, first.patient_until) = (reply, Some(Instant::now()));
+        second.patient_until = Some(Instant::now() + Duration::from_secs(60));
+        domains.push(first);
+        domains.push(second);
+        let mut outgoing = domains.next(|_| None).unwrap();
+        assert!(domains.on(Event::Back(put_off(&mut outgoing))).is_some());
+        assert!(matches!(answer.try_recv(), Ok(Err(StoreError::NotReady { .. }))));
+        domains.on(Event::Rested(0));
+        assert_eq!(numbers(&domains.next(|_| None).unwrap().batch), [2]);
     }
 
     #[test]
@@ -309,28 +332,27 @@ mod tests {
         for partition in 0..3 {
             domains.push(call(partition, u32::from(partition)));
         }
-        let first = domains.next(|_| 0).unwrap();
-        let second = domains.next(|_| 0).unwrap();
+        let first = domains.next(|_| None).unwrap();
+        let second = domains.next(|_| None).unwrap();
         assert_eq!((first.way, second.way), (0, 1));
-        assert!(domains.next(|_| 0).is_none(), "the way of the third is taken by the first");
+        assert!(domains.next(|_| None).is_none(), "the way of the third is taken by the first");
         domains.on(Event::Back(back(&second)));
-        assert!(domains.next(|_| 0).is_none());
+        assert!(domains.next(|_| None).is_none());
         domains.on(Event::Back(back(&first)));
-        assert_eq!(domains.next(|_| 0).unwrap().domain, 2);
+        assert_eq!(domains.next(|_| None).unwrap().domain, 2);
     }
 
     #[test]
     fn two_scripts_that_are_put_off_keep_the_order_of_their_calls() {
         let mut domains = domains(1, 2, None);
         (0..5).for_each(|number| domains.push(call(0, number)));
-        let mut scripts = [domains.next(|_| 0).unwrap(), domains.next(|_| 0).unwrap()];
+        let mut scripts = [domains.next(|_| None).unwrap(), domains.next(|_| None).unwrap()];
         for outgoing in &mut scripts {
-            let put_off = std::mem::take(&mut outgoing.batch);
-            domains.on(Event::Back(Back { put_off, ..back(outgoing) }));
+            domains.on(Event::Back(put_off(outgoing)));
         }
         domains.on(Event::Rested(0));
         let again =
-            [domains.next(|_| 0).unwrap(), domains.next(|_| 0).unwrap()].map(|one| numbers(&one.batch));
+            [domains.next(|_| None).unwrap(), domains.next(|_| None).unwrap()].map(|one| numbers(&one.batch));
         assert_eq!(again, [vec![0, 1], vec![2, 3]]);
     }
 }

@@ -13,13 +13,13 @@ use std::{
 use futures_util::{StreamExt as _, stream::FuturesUnordered};
 use redis::{AsyncConnectionConfig, RedisResult, aio::MultiplexedConnection};
 use tokio::{
-    sync::{Mutex as AsyncMutex, Notify},
+    sync::Notify,
     time::{sleep, timeout},
 };
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{StoreError, address::Place},
+    super::StoreError,
     LinkSettings, Route,
     route::{client, redis_info, tcp, unavailable},
     slots::{NodeAddress, SlotMap, View},
@@ -44,28 +44,29 @@ pub(in super::super) struct Cluster {
     map: RwLock<Arc<SlotMap>>,
     /// Counts the times that slots changed hands.
     moves: AtomicU64,
+    /// Never forgotten: another route to the same server would have terms of its own, and who holds a connection of the first would
+    /// not be told when that is of no more use.
     routes: Mutex<HashMap<NodeAddress, Arc<Route>>>,
     /// Those that were asked last, by address.
-    asking: AsyncMutex<HashMap<NodeAddress, MultiplexedConnection>>,
+    asking: Mutex<HashMap<NodeAddress, MultiplexedConnection>>,
     turn: AtomicUsize,
     wanted: Notify,
 }
 
 impl Cluster {
-    /// None when the address names no cluster.
-    pub(in super::super) fn new(settings: &LinkSettings) -> Option<Self> {
-        let Place::Cluster { hosts, is_tls } = &settings.address.place else { return None };
-        Some(Self {
-            settings: settings.clone(),
-            seeds: hosts.clone(),
-            is_tls: *is_tls,
+    /// That of which `seeds` are some servers.
+    pub(super) fn new(settings: LinkSettings, seeds: Vec<NodeAddress>, is_tls: bool) -> Self {
+        Self {
+            settings,
+            seeds,
+            is_tls,
             map: RwLock::default(),
             moves: AtomicU64::new(0),
             routes: Mutex::default(),
-            asking: AsyncMutex::default(),
+            asking: Mutex::default(),
             turn: AtomicUsize::new(0),
             wanted: Notify::new(),
-        })
+        }
     }
 
     fn map(&self) -> Arc<SlotMap> {
@@ -96,7 +97,12 @@ impl Cluster {
         if self.map().is_empty() {
             self.look().await?;
         }
-        Ok(self.map().masters())
+        Ok(self.known_masters())
+    }
+
+    /// The same, as far as is known.
+    pub(super) fn known_masters(&self) -> Vec<NodeAddress> {
+        self.map().masters()
     }
 
     /// The way to one server, shared by everything that connects to it.
@@ -188,26 +194,29 @@ impl Cluster {
     }
 
     fn take(&self, map: SlotMap) {
-        let before = {
+        let now = Arc::new(map);
+        let (before, is_same) = {
             let mut current = self.map.write().unwrap_or_else(PoisonError::into_inner);
-            if current.is_same(&map) && current.replicas == map.replicas {
+            let is_same = current.is_same(&now);
+            if is_same && current.replicas == now.replicas {
                 return;
             }
-            std::mem::replace(&mut *current, Arc::new(map))
+            (std::mem::replace(&mut *current, Arc::clone(&now)), is_same)
         };
-        let now = self.map();
-        if before.is_same(&now) {
+        if is_same {
             return;
         }
         self.moves.fetch_add(1, Ordering::Relaxed);
-        let masters = now.masters().len();
+        let masters = now.masters();
         if before.is_empty() {
-            tracing::info!(masters, "redis is a cluster");
+            tracing::info!(masters = masters.len(), "redis is a cluster");
         } else {
-            tracing::info!(masters, "slots of the redis cluster changed hands");
+            tracing::info!(masters = masters.len(), "slots of the redis cluster changed hands");
         }
+        let asked = |node: &NodeAddress| now.knows(node) || self.seeds.contains(node);
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).retain(|node, _| asked(node));
         let routes = self.routes.lock().unwrap_or_else(PoisonError::into_inner);
-        for (_, route) in routes.iter().filter(|(node, _)| !now.has(node)) {
+        for (_, route) in routes.iter().filter(|(node, _)| !masters.contains(node)) {
             route.end_term(route.term());
         }
     }
@@ -215,7 +224,7 @@ impl Cluster {
     async fn ask(&self, node: &NodeAddress) -> Result<View, StoreError> {
         let patience = self.settings.connect_timeout;
         // Taken out, so that one that does not answer in time is not asked again.
-        let kept = self.asking.lock().await.remove(node);
+        let kept = self.asking.lock().unwrap_or_else(PoisonError::into_inner).remove(node);
         let asking = async {
             let mut connection = match kept {
                 Some(connection) => connection,
@@ -228,7 +237,7 @@ impl Cluster {
         let silent = || StoreError::Unavailable { source: None };
         let (text, connection) =
             timeout(patience, asking).await.map_err(|_| silent())?.map_err(unavailable)?;
-        self.asking.lock().await.insert(node.clone(), connection);
+        self.asking.lock().unwrap_or_else(PoisonError::into_inner).insert(node.clone(), connection);
         Ok(View::read(&text, node))
     }
 
@@ -239,5 +248,34 @@ impl Cluster {
             AsyncConnectionConfig::new().set_connection_timeout(patience).set_response_timeout(patience);
         let client = client(&self.settings, address, redis_info(&self.settings))?;
         client.get_multiplexed_async_connection_with_config(&config).await
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::{
+        super::{super::Address, Layout, PerServer},
+        *,
+    };
+
+    /// Each of these has a slot.
+    fn map(ports: [u16; 2]) -> SlotMap {
+        let line = |port| format!("a{port} 10.0.0.1:{port}@1 master - 0 0 1 connected {port}\n");
+        SlotMap::of(vec![View::read(&ports.map(line).concat(), &NodeAddress::default())])
+    }
+
+    #[tokio::test]
+    async fn what_is_kept_for_a_server_that_left_goes_when_another_comes() {
+        let address = Address::parse("redis+cluster://10.0.0.1:1").expect("is an address");
+        let layout = Layout::open(&LinkSettings::new(address)).expect("can be opened");
+        let kept = PerServer::new(&layout, |_| ());
+        let Layout::Cluster(cluster) = layout else { panic!("it is a cluster") };
+        cluster.take(map([1, 2]));
+        let all = kept.all().await.expect("are known");
+        let [stays, leaves] = [0, 1].map(|index| Arc::downgrade(&all[index]));
+        drop(all);
+        cluster.take(map([1, 3]));
+        assert_eq!(kept.all().await.expect("are known").len(), 2);
+        assert!(stays.upgrade().is_some() && leaves.upgrade().is_none());
     }
 }

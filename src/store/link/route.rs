@@ -18,11 +18,8 @@ use tokio::{sync::watch, time::timeout};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    super::{
-        StoreError,
-        address::{Place, host_and_port},
-    },
-    Current, LinkSettings, classify,
+    super::{StoreError, address::host_and_port},
+    Current, LinkSettings, NodeAddress, classify,
     sentinels::{Said, Sentinels},
 };
 
@@ -58,30 +55,24 @@ pub(in super::super) struct Master {
 }
 
 impl Route {
-    pub(in super::super) fn new(settings: LinkSettings) -> Result<Self, StoreError> {
-        let way = match &settings.address.place {
-            Place::Single(address) => {
-                // What cannot be a client is found at start.
-                client(&settings, address.clone(), redis_info(&settings)).map_err(refused)?;
-                Way::One(address.clone())
-            }
-            Place::Sentinels { hosts, master, is_tls } => {
-                let login = settings.sentinel_login.apply(RedisConnectionInfo::default());
-                let open = |(host, port): &(String, u16)| {
-                    client(&settings, tcp(host.clone(), *port, *is_tls), login.clone())
-                };
-                let clients = hosts.iter().map(open).collect::<RedisResult<_>>().map_err(refused)?;
-                let sentinels = Sentinels::new(master.clone(), clients, settings.connect_timeout);
-                Way::Sentinels { sentinels, is_tls: *is_tls }
-            }
-            Place::Cluster { .. } => unreachable!("a cluster has a route to each of its servers"),
-        };
-        Ok(Self::on(way, settings))
-    }
-
-    /// The way to one server of a cluster.
+    /// The way to a server that is the master.
     pub(super) fn to_one(settings: LinkSettings, address: ConnectionAddr) -> Self {
         Self::on(Way::One(address), settings)
+    }
+
+    /// The way to the server that sentinels call by this name. An error when none of them can be asked so.
+    pub(super) fn by_sentinels(
+        settings: LinkSettings,
+        hosts: &[NodeAddress],
+        master: &str,
+        is_tls: bool,
+    ) -> Result<Self, StoreError> {
+        let login = settings.sentinel_login.apply(RedisConnectionInfo::default());
+        let open =
+            |(host, port): &NodeAddress| client(&settings, tcp(host.clone(), *port, is_tls), login.clone());
+        let clients = hosts.iter().map(open).collect::<RedisResult<_>>().map_err(refused)?;
+        let sentinels = Sentinels::new(master.to_owned(), clients, settings.connect_timeout);
+        Ok(Self::on(Way::Sentinels { sentinels, is_tls }, settings))
     }
 
     fn on(way: Way, settings: LinkSettings) -> Self {
@@ -237,6 +228,11 @@ pub(super) fn client(
         Some(certificates) => Client::build_with_tls(info, certificates),
         None => Client::open(info),
     }
+}
+
+/// Whether there can be a client of such a server at all.
+pub(super) fn check_client(settings: &LinkSettings, address: ConnectionAddr) -> Result<(), StoreError> {
+    client(settings, address, redis_info(settings)).map(drop).map_err(refused)
 }
 
 fn refused(source: RedisError) -> StoreError {
