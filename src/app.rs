@@ -102,15 +102,7 @@ impl Unfinished {
 /// Starts a gateway in this role; returns once it serves.
 pub async fn start(config: Config, role: Role, metrics: PrometheusHandle) -> Result<App> {
     let setups = channel_setups(&config)?;
-    let embedded = match &config.redis.address {
-        Some(_) => None,
-        None => Some(embedded::start(embedded_config(&config)).await?),
-    };
-    let address = match (&embedded, &config.redis.address) {
-        (Some(embedded), _) => Address::parse(&embedded.url())?,
-        (None, Some(address)) => address.clone(),
-        (None, None) => unreachable!("without an address the embedded redis was started"),
-    };
+    let (embedded, address) = redis(&config).await?;
     match raise(config, role, metrics, setups, address, embedded.is_some()).await {
         Ok(app) => Ok(App { embedded, ..app }),
         Err(error) => {
@@ -118,6 +110,18 @@ pub async fn start(config: Config, role: Role, metrics: PrometheusHandle) -> Res
                 embedded.stop().await;
             }
             Err(error)
+        }
+    }
+}
+
+/// Where the Redis of a process is; the embedded one, which it starts, when the settings name no other.
+async fn redis(config: &Config) -> Result<(Option<Embedded>, Address)> {
+    match &config.redis.address {
+        Some(address) => Ok((None, address.clone())),
+        None => {
+            let embedded = embedded::start(embedded_config(config)).await?;
+            let address = Address::parse(&embedded.url())?;
+            Ok((Some(embedded), address))
         }
     }
 }

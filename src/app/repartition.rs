@@ -8,7 +8,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use crate::{
     config::Config,
     domain::Partitions,
-    store::{Address, Repartition, Store, StoreSettings, abandon_repartition, embedded, repartition},
+    store::{Repartition, Store, StoreSettings, abandon_repartition, repartition},
 };
 
 pub use crate::store::{RepartitionError, RepartitionStep, Repartitioned, ShopTotals, StoreError, Teller};
@@ -41,17 +41,9 @@ pub enum Fulfilled {
     Abandoned(Partitions),
 }
 
-/// Carries out a wish; on the embedded Redis, which it starts, when the settings name no other.
+/// Carries out a wish.
 pub async fn fulfil(config: Config, wish: Wish, tell: Teller<'_>) -> Result<Fulfilled> {
-    let own = match &config.redis.address {
-        Some(_) => None,
-        None => Some(embedded::start(super::embedded_config(&config)).await?),
-    };
-    let address = match (&own, &config.redis.address) {
-        (Some(own), _) => Address::parse(&own.url())?,
-        (None, Some(address)) => address.clone(),
-        (None, None) => unreachable!("without an address the embedded redis was started"),
-    };
+    let (own, address) = super::redis(&config).await?;
     let settings = super::store_settings(&config, address);
     let done = async {
         if own.is_none() {

@@ -15,7 +15,7 @@ use super::{CliError, Verdict, output::Output, output::Row, serve::ConfigArgs};
 const AFTER_HELP: &str = "\
 Every gateway and worker must be stopped, and every hold must have ended. The shop is verified before and after, and
 the old partitions go only when the new ones add up to the same. Redis needs as much memory again meanwhile, and
-everything is read some five times: try it on a copy to know how long it takes, and make a backup first.
+everything is read several times: try it on a copy to know how long it takes, and make a backup first.
 
 When it was killed, run it again with the same number. Until then no gateway starts.";
 

@@ -174,7 +174,7 @@ fn verify_response(mut report: VerifyReport) -> proto::VerifyStockResponse {
         findings: findings.collect(),
         verified_count: i64::try_from(report.verified).unwrap_or(i64::MAX),
         event_count: i64::try_from(report.events).unwrap_or(i64::MAX),
-        unreadable: report.unreadable.into_iter().take(FINDINGS_MAX).collect(),
+        unreadable: report.unreadable.iter().take(FINDINGS_MAX).map(ToString::to_string).collect(),
         finding_count,
     }
 }

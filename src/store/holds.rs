@@ -1,5 +1,9 @@
 //! Reading holds, and ending overdue ones.
 
+use std::collections::BTreeMap;
+
+use redis::Value;
+
 use crate::domain::{Durability, Hold, HoldId, HoldState, Partition, Refusal};
 
 use super::{
@@ -20,6 +24,10 @@ pub struct Swept {
     /// Why the first of them could not be.
     pub fault: Option<StoreError>,
 }
+
+/// Up to which window each partition has dropped what is over.
+#[derive(Debug, Clone, Default)]
+pub struct DroppedWindows(BTreeMap<Partition, i64>);
 
 impl Store {
     /// Reads one hold, live or ended; its state is decided by the Redis clock, swept or not.
@@ -71,33 +79,86 @@ impl Store {
         }
     }
 
+    /// Partitions with a hold whose time is over, and the fault of the first that cannot be asked. One command per partition and the
+    /// time of each server, all at once.
+    pub async fn overdue(&self) -> (Vec<Partition>, Option<StoreError>) {
+        let all: Vec<Partition> = self.partitions().all().collect();
+        let mut asks: Vec<_> = all.iter().map(|partition| self.first_deadline(*partition)).collect();
+        let servers = self.by_server(&all).await;
+        let firsts = servers.iter().filter_map(|beside| beside.first());
+        asks.extend(firsts.map(|partition| (self.inner.keys.stock(*partition), redis::cmd("TIME"))));
+        let mut answers = self.query_each(&asks).await;
+        let clocks = answers.split_off(all.len());
+        let mut deadlines: BTreeMap<Partition, Result<Value, StoreError>> =
+            all.into_iter().zip(answers).collect();
+        let (mut overdue, mut fault) = (Vec::new(), None);
+        for (beside, clock) in servers.into_iter().zip(clocks) {
+            let now_ms = self.moved_ms().map_or_else(|| self.time_of(clock?), Ok);
+            for partition in beside {
+                let deadline =
+                    deadlines.remove(&partition).map(|answer| self.deadline_of(answer?)).transpose();
+                match (deadline.map(Option::flatten), &now_ms) {
+                    (Ok(Some(deadline_ms)), Ok(now_ms)) if deadline_ms <= *now_ms => overdue.push(partition),
+                    (Ok(Some(_)), Err(one)) => fault = fault.or(Some(one.clone())),
+                    (Ok(Some(_) | None), _) => {}
+                    (Err(one), _) => fault = fault.or(Some(one)),
+                }
+            }
+        }
+        (overdue, fault)
+    }
+
     /// When the first hold of a partition must be looked at, in ms of the Redis clock: its time is over, or its cart must be told
     /// of once more. None when there is none.
     pub async fn first_deadline_ms(&self, partition: Partition) -> Result<Option<i64>, StoreError> {
+        let (key, command) = self.first_deadline(partition);
+        self.deadline_of(self.query_at(&key, &command).await?)
+    }
+
+    fn first_deadline(&self, partition: Partition) -> (String, redis::Cmd) {
         let key = self.inner.keys.deadlines(partition);
         let mut command = redis::cmd("ZRANGE");
         command.arg(&key).arg(0).arg(0).arg("WITHSCORES");
-        let first: Vec<(String, f64)> = self.query_at(&key, &command).await?;
+        (key, command)
+    }
+
+    fn deadline_of(&self, answer: Value) -> Result<Option<i64>, StoreError> {
+        let first: Vec<(String, f64)> = self.inner.nodes.read(answer)?;
         // Deadlines are whole ms below 2^53.
         Ok(first.first().map(|(_, score)| *score as i64))
     }
 
-    /// Drops records and ended holds of windows that are over; `since` is the first one not dropped yet. Returns the
-    /// next such. Freed in the background by Redis, so a window of millions does not stall it.
-    pub async fn drop_old_windows(&self, since: Option<i64>) -> Result<i64, StoreError> {
+    /// Drops records and ended holds of windows that are over, and writes down how far each partition has come; goes on after one
+    /// that cannot be asked, and then returns the first fault. Freed in the background by Redis, so a window of millions does not
+    /// stall it.
+    pub async fn drop_old_windows(&self, dropped: &mut DroppedWindows) -> Result<(), StoreError> {
         /// Windows dropped by one call at most; an older one is only left by a very long stop.
         const WINDOWS_MAX: i64 = 64;
         let current = self.now_ms().await?.div_euclid(self.retention_ms());
         let end = current - 1;
-        let start = since.unwrap_or(end - WINDOWS_MAX).max(end - WINDOWS_MAX);
-        for window in start..end {
-            for partition in self.partitions().all() {
-                let records = self.inner.keys.records(partition, window);
+        let mut fault = None;
+        let mut reachable: Vec<Partition> = self.partitions().all().collect();
+        for window in end - WINDOWS_MAX..end {
+            let is_left = |partition: &Partition| dropped.0.get(partition).is_none_or(|next| *next <= window);
+            let left: Vec<Partition> = reachable.iter().copied().filter(is_left).collect();
+            let unlink = |partition: &Partition| {
+                let records = self.inner.keys.records(*partition, window);
                 let mut command = redis::cmd("UNLINK");
-                command.arg(&records).arg(self.inner.keys.ended(partition, window));
-                let _: i64 = self.query_at(&records, &command).await?;
+                command.arg(&records).arg(self.inner.keys.ended(*partition, window));
+                (records, command)
+            };
+            let answers = self.query_each(&left.iter().map(unlink).collect::<Vec<_>>()).await;
+            for (partition, answer) in left.into_iter().zip(answers) {
+                match answer {
+                    Ok(_) => drop(dropped.0.insert(partition, window + 1)),
+                    Err(one) => {
+                        // Waited for once is enough.
+                        reachable.retain(|other| *other != partition);
+                        fault = fault.or(Some(one));
+                    }
+                }
             }
         }
-        Ok(end)
+        fault.map_or(Ok(()), Err)
     }
 }

@@ -111,10 +111,23 @@ impl Store {
 
     /// The clock of the server that has a key, in ms.
     pub(super) async fn clock_at(&self, key: &str) -> Result<i64, StoreError> {
-        if let Clock::Moved(now_ms) = &self.inner.settings.clock {
-            return Ok(now_ms.load(std::sync::atomic::Ordering::SeqCst));
+        match self.moved_ms() {
+            Some(now_ms) => Ok(now_ms),
+            None => self.time_of(self.query_at(key, &redis::cmd("TIME")).await?),
         }
-        let (seconds, micros): (i64, i64) = self.query_at(key, &redis::cmd("TIME")).await?;
+    }
+
+    /// The clock that is moved by hand, if scripts go by one.
+    pub(super) fn moved_ms(&self) -> Option<i64> {
+        match &self.inner.settings.clock {
+            Clock::Moved(now_ms) => Some(now_ms.load(std::sync::atomic::Ordering::SeqCst)),
+            Clock::Redis => None,
+        }
+    }
+
+    /// What a server answers to TIME, in ms.
+    pub(super) fn time_of(&self, answer: redis::Value) -> Result<i64, StoreError> {
+        let (seconds, micros): (i64, i64) = self.inner.nodes.read(answer)?;
         Ok(seconds * 1000 + micros / 1000)
     }
 

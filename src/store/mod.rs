@@ -73,7 +73,7 @@ pub use error::{Lack, StoreError};
 pub use events::{Entry, EntryId};
 pub use exposure::{ExposurePlace, Lateness};
 pub use history::{EventPage, EventPosition, EventScope};
-pub use holds::Swept;
+pub use holds::{DroppedWindows, Swept};
 pub use levels::{StoredLevel, WalkPosition};
 pub use link::LinkSettings;
 pub use login::{CertificateError, Certificates, Login};
@@ -91,7 +91,7 @@ pub use settings::{AtomicDomain, Clock, DurabilitySettings, StoreSettings};
 pub use stream_stats::StreamStats;
 pub use sync::{ChannelCounts, SyncState};
 pub use tail::{Growth, Tail};
-pub use verify::{Finding, FindingKind, VerifyReport};
+pub use verify::{Finding, FindingKind, Unreadable, VerifyReport};
 
 /// Connections of each thread that serves, to each server of a cluster, on which batches wait to be more durable than memory: each
 /// carries one at a time.

@@ -289,6 +289,11 @@ impl Store {
         self.inner.nodes.ask_each(asks).await
     }
 
+    /// The same, when nothing but the first fault of any is of interest.
+    pub(super) async fn command_each(&self, asks: &[(String, Cmd)]) -> Result<(), StoreError> {
+        self.query_each(asks).await.into_iter().try_for_each(|answer| answer.map(drop))
+    }
+
     /// Moves on when what was known of the servers may be no more so.
     pub(super) fn topology_generation(&self) -> u64 {
         self.inner.nodes.generation()

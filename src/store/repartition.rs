@@ -3,7 +3,8 @@
 //! The new layout is made beside the old one, under names in the same slots, verified and held against the old one; then the old
 //! one goes, and the new one takes its names. How far it has come stands in `sg:meta`, where every gateway that starts looks. A run
 //! that was killed while copying left the old layout whole: the next begins again. One that was killed later is finished by the next.
-//! Cost: everything is read some four times and written once, and Redis needs as much memory again.
+//! Cost: the streams are read seven times (verified and added up as they were, as the copy and at the end; copied in between), records
+//! four times and the rest once; all is written once, and Redis needs as much memory again.
 
 mod checks;
 mod entries;
@@ -11,7 +12,6 @@ mod error;
 mod facts;
 mod fields;
 mod parts;
-mod routed;
 mod streams;
 mod totals;
 mod turn;
@@ -31,8 +31,9 @@ pub use error::RepartitionError;
 pub(super) use facts::Facts;
 pub use totals::ShopTotals;
 
+use checks::Flaws;
 use entries::Entries;
-use facts::{Halfway, Phase, forget};
+use facts::{Halfway, Phase};
 use parts::Part;
 use streams::Streams;
 use turn::Turn;
@@ -239,7 +240,7 @@ impl Move {
         let mut before = None;
         let mut phase = self.halfway.phase;
         if self.facts.halfway.is_none() {
-            Facts::begin(&self.from, self.halfway).await?;
+            self.go_on(None, phase).await?;
             match self.make_copy(order, tell).await {
                 Ok(counted) => before = Some(counted),
                 Err(error) => {
@@ -248,29 +249,43 @@ impl Move {
                     return Err(error);
                 }
             }
+            self.go_on(Some(phase), Phase::Dropping).await?;
             phase = Phase::Dropping;
-            Facts::begin(&self.from, Halfway { phase, ..self.halfway }).await?;
         } else {
             tell(RepartitionStep::Resuming);
         }
         if phase == Phase::Dropping {
             tell(RepartitionStep::Dropping);
-            self.drop_layout(&self.from, &self.from.inner.keys).await?;
-            Facts::begin(&self.from, Halfway { phase: Phase::Placing, ..self.halfway }).await?;
+            self.drop_layout(&self.from, phase).await?;
+            self.go_on(Some(phase), Phase::Placing).await?;
+            phase = Phase::Placing;
         }
         tell(RepartitionStep::Placing);
         for partition in self.to.partitions().all() {
+            self.check_at(Some(phase)).await?;
             parts::place(&self.to, &self.staged.inner.keys, partition, &self.parts).await?;
         }
         tell(RepartitionStep::VerifyingAgain);
-        let found = checks::wrong(&self.to).await?;
+        let flaws = Flaws::of(&self.to).await?;
         let after = ShopTotals::of(&self.to, &self.parts).await?;
         let (from, to) = (self.halfway.from, self.halfway.to);
+        self.check_at(Some(phase)).await?;
         self.facts.finish(&self.from, self.halfway).await?;
-        match found {
-            Some((_, shown)) => Err(RepartitionError::WrongAfter { shown }),
+        match flaws {
+            Some(flaws) => Err(RepartitionError::WrongAfter { shown: flaws.shown }),
             None => Ok(Repartitioned { from, to, before, after: Some(after) }),
         }
+    }
+
+    /// Refuses when the change is not in this phase, None: not begun; asked before every step that cannot be taken back.
+    async fn check_at(&self, phase: Option<Phase>) -> Result<(), RepartitionError> {
+        self.facts.check(&self.from, phase.map(|phase| Halfway { phase, ..self.halfway })).await
+    }
+
+    /// Writes down that the change is in the next phase.
+    async fn go_on(&self, from: Option<Phase>, to: Phase) -> Result<(), RepartitionError> {
+        self.check_at(from).await?;
+        Facts::write(&self.from, Halfway { phase: to, ..self.halfway }).await
     }
 
     /// Everything up to a copy that is known to be right.
@@ -278,13 +293,12 @@ impl Move {
         tell(RepartitionStep::Listening);
         checks::check_quiet(&self.from, order.quiet).await?;
         tell(RepartitionStep::EndingHolds);
-        checks::end_overdue_holds(&self.from).await?;
-        checks::check_no_holds(&self.from).await?;
+        checks::end_holds(&self.from).await?;
         let before = self.check_and_count(tell).await?;
         self.copy(tell).await?;
         tell(RepartitionStep::VerifyingCopy);
-        if let Some((_, shown)) = checks::wrong(&self.staged).await? {
-            return Err(RepartitionError::CopyWrong { shown });
+        if let Some(flaws) = Flaws::of(&self.staged).await? {
+            return Err(RepartitionError::CopyWrong { shown: flaws.shown });
         }
         let after = ShopTotals::of(&self.staged, &self.parts).await?;
         if before != after {
@@ -298,8 +312,8 @@ impl Move {
 
     async fn check_and_count(&self, tell: Teller<'_>) -> Result<ShopTotals, RepartitionError> {
         tell(RepartitionStep::Verifying);
-        if let Some((wrong, shown)) = checks::wrong(&self.from).await? {
-            return Err(RepartitionError::Wrong { wrong, shown });
+        if let Some(flaws) = Flaws::of(&self.from).await? {
+            return Err(flaws.refusal());
         }
         tell(RepartitionStep::Counting);
         ShopTotals::of(&self.from, &self.parts).await
@@ -316,7 +330,7 @@ impl Move {
             }
         }
         let mut streams = Streams::open(&self.from).await?;
-        let mut written = Entries::begin(&self.staged, self.facts.changes + 1).await?;
+        let mut written = Entries::begin(&self.from, &self.staged, self.facts.changes + 1).await?;
         let mut entries = 0;
         while let Some(entry) = streams.next().await? {
             written.write(&entry).await?;
@@ -333,13 +347,15 @@ impl Move {
     /// Throws away what was copied: gateways may start again, on the old layout.
     async fn undo(&self) -> Result<(), RepartitionError> {
         checks::check_whole(&self.from).await?;
-        self.drop_layout(&self.staged, &self.staged.inner.keys).await?;
-        forget(&self.from, &self.from.inner.keys).await
+        self.drop_layout(&self.staged, Phase::Copying).await?;
+        self.check_at(Some(Phase::Copying)).await?;
+        facts::forget(&self.from).await
     }
 
-    async fn drop_layout(&self, store: &Store, keys: &Keys) -> Result<(), RepartitionError> {
+    async fn drop_layout(&self, store: &Store, phase: Phase) -> Result<(), RepartitionError> {
         for partition in store.partitions().all() {
-            parts::drop(store, keys, partition, self.halfway.window, &self.parts).await?;
+            self.check_at(Some(phase)).await?;
+            parts::drop(store, partition, self.halfway.window, &self.parts).await?;
         }
         Ok(())
     }

@@ -210,8 +210,16 @@ pub(super) static REPLAY_SCRIPT: LazyLock<Script> =
 pub(super) static DISCARD_SCRIPT: LazyLock<Script> =
     LazyLock::new(|| Script::new("discard", &with_parts(include_lua!("discard"), LETTERS)));
 
+/// Takes a consumer out of a group when nothing is pending for it.
+pub(super) static LEAVE_GROUP_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("leave_group", &with_parts(include_lua!("leave_group"), "")));
+
+/// Keeps a turn, or gives it back.
+pub(super) static KEEP_TURN_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("keep_turn", &with_parts(include_lua!("keep_turn"), "")));
+
 /// All scripts, to be loaded at start and walked through by tests.
-pub(super) fn all() -> [&'static Script; 10] {
+pub(super) fn all() -> [&'static Script; 12] {
     [
         &TRANSACT_SCRIPT,
         &TRANSACT_GIVING_SCRIPT,
@@ -223,6 +231,8 @@ pub(super) fn all() -> [&'static Script; 10] {
         &DEAD_LETTERS_SCRIPT,
         &REPLAY_SCRIPT,
         &DISCARD_SCRIPT,
+        &LEAVE_GROUP_SCRIPT,
+        &KEEP_TURN_SCRIPT,
     ]
 }
 

@@ -53,6 +53,27 @@ pub struct Finding {
     pub held_computed: i64,
 }
 
+/// Something that does not parse.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, thiserror::Error)]
+pub enum Unreadable {
+    /// An entry of a stream.
+    #[error("event entry {id} of {key}")]
+    Entry {
+        /// The stream.
+        key: String,
+        /// Which.
+        id: EntryId,
+    },
+    /// A live hold.
+    #[error("hold {id} of {key}")]
+    Hold {
+        /// The hash it is in.
+        key: String,
+        /// Its field, as far as it is text.
+        id: String,
+    },
+}
+
 /// What a verification found.
 #[derive(Debug, Clone, Default)]
 pub struct VerifyReport {
@@ -61,7 +82,7 @@ pub struct VerifyReport {
     /// SKUs asked for that nobody ever set.
     pub unknown: Vec<Sku>,
     /// Holds and event entries that do not parse; while there are any, nothing is repaired.
-    pub unreadable: BTreeSet<String>,
+    pub unreadable: BTreeSet<Unreadable>,
     /// SKUs read.
     pub verified: u64,
     /// Events read.
@@ -233,8 +254,8 @@ impl Store {
                 from = page.last().filter(|_| page.len() == PAGE).and_then(|last| last.id.next());
                 for entry in page {
                     let Some(events) = &entry.events else {
-                        let what = format!("event entry {} of partition {partition}", entry.id);
-                        report.unreadable.insert(what);
+                        let key = self.inner.keys.events(partition);
+                        report.unreadable.insert(Unreadable::Entry { key, id: entry.id });
                         continue;
                     };
                     for event in events {
@@ -272,7 +293,7 @@ impl Store {
                     let parsed: Option<HoldId> = child.map(|child| child.hold).or_else(|| id.parse().ok());
                     let text = String::from_utf8_lossy(&text);
                     let Some(hold) = parsed.and_then(|parsed| decode::stored_hold(&text, &parsed)) else {
-                        report.unreadable.insert(format!("hold {id}"));
+                        report.unreadable.insert(Unreadable::Hold { key: key.clone(), id });
                         continue;
                     };
                     // HSCAN may give a field twice.

@@ -26,7 +26,7 @@ use tracing::{debug, warn};
 
 use crate::{
     domain::Partition,
-    store::{Shut, Store, StoreError},
+    store::{Claim, Shut, Store, StoreError},
 };
 
 use super::{
@@ -225,34 +225,29 @@ impl Shared {
         let token = format!("{:016x}", fastrand::u64(..));
         let lease_end = Instant::now() + self.store.lease();
         let (setup, is_probe) = (&self.setup, ticket.is_probe());
-        let found = match self.store.claim(partition, &setup.id, &setup.rules, &token, limit).await {
-            Ok(claim) if claim.items.is_empty() && claim.broken.is_empty() => Ok((None, claim.next_in_ms)),
-            Ok(claim) => {
-                // A claim that is not full has left nothing that is due now.
-                let is_full = claim.items.len() + claim.broken.len() >= limit;
-                let next_in_ms = if is_full { Some(0) } else { claim.next_in_ms };
-                Ok((Some(claim), next_in_ms))
+        let claimed = self.store.claim(partition, &setup.id, &setup.rules, &token, limit).await;
+        let count = |claim: &Claim| claim.items.len() + claim.broken.len();
+        let next_at = |claim: &Claim| {
+            // A claim that is not full has left nothing that is due now.
+            let in_ms = if count(claim) >= limit { Some(0) } else { claim.next_in_ms };
+            in_ms.map(|ms| Instant::now() + Duration::from_millis(ms).min(SLEEP_MAX))
+        };
+        let found = claimed.as_ref().map(next_at).map_err(StoreError::clone);
+        let in_hand = match claimed {
+            Ok(claim) if count(&claim) > 0 => Some((InHand { partition, token, claim, lease_end }, ticket)),
+            Ok(_) | Err(_) => {
+                self.give_back(ticket).await;
+                None
             }
-            Err(fault) => Err(fault),
         };
-        let next_at =
-            |in_ms: Option<u64>| in_ms.map(|ms| Instant::now() + Duration::from_millis(ms).min(SLEEP_MAX));
-        let (claim, found) = match found {
-            Ok((claim, next_in_ms)) => (claim, Ok(next_at(next_in_ms))),
-            Err(fault) => (None, Err(fault)),
-        };
-        let Some(claim) = claim else {
-            self.give_back(ticket).await;
-            // Nobody listens any more who was told to stop.
-            let _ = looked.send(Look { partition, found }).await;
-            if is_probe {
-                // It is to be had again at once, where something is due.
-                self.ears.reopened();
-            }
-            return;
-        };
+        // Nobody listens any more who was told to stop.
         let _ = looked.send(Look { partition, found }).await;
-        self.push(InHand { partition, token, claim, lease_end }, ticket).await;
+        match in_hand {
+            Some((in_hand, ticket)) => self.push(in_hand, ticket).await,
+            // It is to be had again at once, where something is due.
+            None if is_probe => self.ears.reopened(),
+            None => {}
+        }
     }
 
     fn count_wait(&self, why: Shut) {

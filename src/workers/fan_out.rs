@@ -27,17 +27,14 @@ pub(super) use carrier::CHANNELS_REFRESH;
 
 pub(super) async fn run(store: Store, settings: WorkerSettings, wake: Wake, stop: CancellationToken) {
     let carrier = Arc::new(Carrier::new(store, settings, wake, stop.clone()));
-    let is_clean = match carrier.store.atomic_domain() {
+    match carrier.store.atomic_domain() {
         AtomicDomain::Node => {
             let outages = Arc::new(Outages::of("carry events to channels"));
             let follower = Follower::of_all(Arc::clone(&carrier), outages);
             let patrol = Patrol::of_all(Arc::clone(&carrier));
-            join(follower.run(stop.clone()), patrol.run(stop)).await.0
+            join(follower.run(stop.clone()), patrol.run(stop)).await;
         }
         AtomicDomain::Partition => crew::run(Arc::clone(&carrier), stop).await,
-    };
-    // A read that failed may have been given entries after all: leaving then could drop them.
-    if is_clean {
-        carrier.store.leave_group(&carrier.settings.consumer).await;
     }
+    carrier.store.leave_group(&carrier.settings.consumer).await;
 }

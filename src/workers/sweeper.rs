@@ -7,7 +7,7 @@ use tokio_util::sync::CancellationToken;
 
 use crate::{
     domain::Partition,
-    store::{AtomicDomain, Store, StoreError},
+    store::{AtomicDomain, DroppedWindows, Store, StoreError},
     telemetry,
 };
 
@@ -17,31 +17,28 @@ use super::{WorkerSettings, outage::Outage, pause};
 const SIDE_BY_SIDE: usize = 32;
 
 pub(super) async fn run(store: Store, settings: WorkerSettings, stop: CancellationToken) {
-    let mut windows_dropped_to = None;
+    let mut dropped = DroppedWindows::default();
     let mut outage = Outage::of("end overdue holds and drop old records", None);
     while pause(settings.sweep_interval, &stop).await {
         let swept = sweep(&store, &settings, &stop).await;
-        let dropped = store.drop_old_windows(windows_dropped_to).await;
-        match swept.and(dropped) {
-            Ok(dropped_to) => {
-                windows_dropped_to = Some(dropped_to);
-                outage.is_over();
-            }
+        match swept.and(store.drop_old_windows(&mut dropped).await) {
+            Ok(()) => outage.is_over(),
             Err(fault) => outage.is_felt(&fault),
         }
     }
 }
 
-/// Sweeps every partition, also after one that cannot be; then returns the first fault.
+/// Sweeps every partition with something overdue, also after one that cannot be; then returns the first fault.
 async fn sweep(store: &Store, settings: &WorkerSettings, stop: &CancellationToken) -> Result<(), StoreError> {
     let (at_once, is_one_server) = match store.atomic_domain() {
         AtomicDomain::Node => (1, true),
         // A server that is away keeps no other waiting.
         AtomicDomain::Partition => (SIDE_BY_SIDE, false),
     };
-    let sweeps = store.partitions().all().map(|partition| sweep_partition(store, partition, settings, stop));
+    let (overdue, fault) = store.overdue().await;
+    let sweeps = overdue.into_iter().map(|partition| sweep_partition(store, partition, settings, stop));
     let mut sweeps = stream::iter(sweeps).buffer_unordered(at_once);
-    let mut swept = Ok(());
+    let mut swept = fault.map_or(Ok(()), Err);
     while let Some(one) = sweeps.next().await {
         match one {
             // Without Redis each of the others would be waited for in vain.
@@ -60,9 +57,7 @@ async fn sweep_partition(
     settings: &WorkerSettings,
     stop: &CancellationToken,
 ) -> Result<(), StoreError> {
-    let Some(first) = store.first_deadline_ms(partition).await? else { return Ok(()) };
-    let mut more = first <= store.now_ms_at(partition).await?;
-    let (mut unasked, mut fault) = (0, None);
+    let (mut more, mut unasked, mut fault) = (true, 0, None);
     while more && !stop.is_cancelled() {
         let swept = store.sweep_past(partition, settings.sweep_batch, unasked).await?;
         counter!(telemetry::HOLDS_EXPIRED).increment(u64::from(swept.ended));

@@ -9,22 +9,11 @@ use crate::{
     gateway::{Gateway, Setup, eventually},
     gateway_receiver::{Receiver, SECRET},
     guarded::WITHIN,
-    shoppers::{CLIENTS, Patience, Sale, Shoppers, UNITS, check_books, sell},
+    shoppers::{CLIENTS, Patience, Sale, Shoppers, UNITS, check_books, sell, shows_a_sale, shows_the_truth},
 };
 
 /// Sales of a SKU before its master is taken away, and after the next one answers, at least.
 const SALES: usize = 40;
-
-/// Waits until a channel shows what there is of every SKU.
-async fn shows_the_truth(gateway: &Gateway, web: &Receiver, skus: &[String]) {
-    for sku in skus {
-        let on_hand = gateway.level(sku).await.on_hand;
-        eventually("the channel shows what there is", WITHIN, async || {
-            (web.shows(sku)?.quantity == on_hand).then_some(())
-        })
-        .await;
-    }
-}
 
 /// Puts units of one SKU of each master on the shelf, with the replicas too.
 async fn stocked(cluster: &Cluster, setup: &Setup, gateway: &Gateway) -> Vec<String> {
@@ -34,12 +23,6 @@ async fn stocked(cluster: &Cluster, setup: &Setup, gateway: &Gateway) -> Vec<Str
         cluster.replicate(node).await;
     }
     skus
-}
-
-/// Waits until a channel heard of a sale.
-async fn shows_a_sale(web: &Receiver, sku: &str) {
-    let is_sold = async || web.shows(sku).filter(|shown| shown.quantity < UNITS);
-    eventually("the channel heard of a sale", WITHIN, is_sold).await;
 }
 
 #[tokio::test]

@@ -3,14 +3,10 @@
 
 use std::time::Duration;
 
-use stockgate::proto::{ChannelStatus, ListChannelsRequest};
-
 use crate::{
     cluster_nodes::Cluster,
     cluster_setup::setup_on,
-    gateway::{Gateway, eventually},
     gateway_receiver::{Mode, Receiver, SECRET},
-    guarded::WITHIN,
     shoppers::{Patience, Shoppers, UNITS, check_books},
 };
 
@@ -58,7 +54,7 @@ async fn gateways_and_workers_killed_under_load_leave_every_channel_with_the_tru
     let gateway = &processes[0];
     let lost = check_books(gateway, &skus, &sales).await;
     assert!(lost.is_empty(), "{lost:?}");
-    comes_to_rest(gateway).await;
+    gateway.comes_to_rest().await;
     for (channel, receiver) in &receivers {
         receiver.check();
         for sku in &skus {
@@ -71,17 +67,4 @@ async fn gateways_and_workers_killed_under_load_leave_every_channel_with_the_tru
         }
     }
     println!("{KILLS} kills, {} sales", sales.len());
-}
-
-/// Waits until nobody has anything left to do.
-async fn comes_to_rest(gateway: &Gateway) {
-    let is_idle = |channel: &ChannelStatus| {
-        let counts = [channel.due_count, channel.leased_count, channel.retrying_count, channel.dead_count];
-        counts == [0; 4] && channel.oldest_unconfirmed_time.is_none()
-    };
-    eventually("nothing is due, leased or dead", WITHIN, async || {
-        let listed = gateway.channels().list_channels(ListChannelsRequest {}).await.unwrap().into_inner();
-        listed.channels.iter().all(is_idle).then_some(())
-    })
-    .await;
 }

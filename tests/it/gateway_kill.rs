@@ -12,9 +12,9 @@ use std::{
 use stockgate::{
     domain::Partitions,
     proto::{
-        BatchGetStockRequest, ChannelStatus, CommitRequest, GetSyncStatusRequest, LineResult,
-        ListChannelsRequest, ReleaseRequest, ReserveRequest, RestockRequest, Stock,
-        inventory_service_client::InventoryServiceClient, stock_service_client::StockServiceClient,
+        BatchGetStockRequest, CommitRequest, GetSyncStatusRequest, LineResult, ReleaseRequest,
+        ReserveRequest, RestockRequest, Stock, inventory_service_client::InventoryServiceClient,
+        stock_service_client::StockServiceClient,
     },
 };
 use tokio::{task::JoinSet, time::Instant};
@@ -212,17 +212,7 @@ async fn comes_to_rest(gateway: &Gateway, namespace: &str) {
         })
         .await;
     }
-    let is_idle = |channel: &ChannelStatus| {
-        let counts = [channel.due_count, channel.leased_count, channel.retrying_count, channel.dead_count];
-        let is_true = channel.exposed_units == 0;
-        let has_no_lag = channel.sync_lag == Some(prost_types::Duration::default());
-        counts == [0; 4] && is_true && has_no_lag && channel.oldest_unconfirmed_time.is_none()
-    };
-    eventually("nothing is due, leased, dead or exposed", REST_WITHIN, async || {
-        let listed = gateway.channels().list_channels(ListChannelsRequest {}).await.unwrap().into_inner();
-        listed.channels.iter().all(is_idle).then_some(())
-    })
-    .await;
+    gateway.comes_to_rest().await;
     let mut redis = Redis::shared().await.connection().await;
     for partition in Partitions::new(PARTITIONS).unwrap().all() {
         let key = |name: &str| format!("{namespace}:{{p{partition}}}:{name}");

@@ -227,12 +227,10 @@ impl Shop {
 
     /// Reads what nobody read before, as one consumer of the group.
     pub(crate) async fn read(&self, consumer: &str, count: usize) -> Vec<(Partition, Vec<Delivery>)> {
-        if !self.is_apart() {
-            return self.store.event_reader(consumer).await.unwrap().next(count, 1).await.unwrap();
-        }
+        let all: Vec<Partition> = self.partitions().all().collect();
         let mut read = Vec::new();
-        for partition in self.partitions().all() {
-            let mut reader = self.store.partition_reader(consumer, partition).await.unwrap();
+        for together in all.chunks(if self.is_apart() { 1 } else { all.len() }) {
+            let mut reader = self.store.event_reader(consumer, together).await.unwrap();
             read.extend(reader.next(count, 1).await.unwrap());
         }
         read

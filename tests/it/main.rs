@@ -81,6 +81,7 @@ mod race;
 mod readers;
 mod refused_sales;
 mod repartition;
+mod repartition_asleep;
 mod repartition_killed;
 mod repartition_refused;
 mod repartition_shop;

@@ -4,14 +4,14 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use stockgate::{
     domain::{Partition, Partitions, partition_owner},
-    store::{AtomicDomain, LinkSettings, StoreSettings},
+    store::{Address, AtomicDomain, DroppedWindows, EntryId, LinkSettings, StoreSettings},
     workers::WorkerSettings,
 };
 
 use crate::{
     gateway::{SOON, eventually},
-    harness::Shop,
-    requests::{channel, sku},
+    harness::{RETENTION_MS, START_MS, Shop},
+    requests::{channel, reserve, sku},
     server::Server,
     workers_crew::*,
 };
@@ -286,6 +286,75 @@ async fn a_partition_that_nobody_reads_is_read_all_the_same() {
     shop.close().await;
 }
 
+/// A read whose answer is lost may be carried out while its consumer leaves.
+#[tokio::test]
+async fn a_consumer_that_leaves_takes_nothing_along_that_it_was_given_meanwhile() {
+    let shop = split(&[], |_| {}).await;
+    let reader = shop.another_gateway();
+    let names = one_of_each(sixteen());
+    let all: Vec<Partition> = sixteen().all().collect();
+    for round in 0..100 {
+        let counts: Vec<(&str, i64)> = names.iter().map(|name| (name.as_str(), round)).collect();
+        stock(&shop, &counts).await;
+        let (read, ()) =
+            tokio::join!(reader.store.read_each("leaver", &all, 10), shop.store.leave_group("leaver"));
+        let given: usize = read.iter().map(|(_, entries)| entries.as_ref().unwrap().len()).sum();
+        let mut left = 0;
+        for partition in &all {
+            let (entries, _) =
+                shop.store.adopt_entries(*partition, "heir", 0, EntryId::default(), 100).await.unwrap();
+            left += entries.len();
+            shop.store.fan_out(*partition, &[], &entries).await.unwrap();
+        }
+        assert_eq!((given, left), (names.len(), names.len()), "round {round}");
+    }
+    shop.close().await;
+}
+
+/// Redis serves one partition's windows to nobody, as if its server were away.
+#[tokio::test]
+async fn old_windows_are_dropped_wherever_that_can_be_done() {
+    let server = Server::start();
+    let open = async |address: Address| {
+        Shop::open_with(sixteen(), |settings| {
+            settings.domain = AtomicDomain::Partition;
+            settings.link = LinkSettings::new(address);
+        })
+        .await
+    };
+    let shop = open(server.address()).await;
+    let namespace = shop.settings.namespace.clone();
+    let names = one_of_each(sixteen());
+    let counts: Vec<(&str, i64)> = names.iter().map(|name| (name.as_str(), 5)).collect();
+    shop.stock(&counts).await;
+    shop.pass(3 * RETENTION_MS);
+    let mut rights = redis::cmd("ACL");
+    rights.arg("SETUSER").arg("half").arg("on").arg(">secret").arg("+@all").arg("&*");
+    rights.arg(format!("~{namespace}:meta"));
+    for partition in 1..16 {
+        rights.arg(format!("~{namespace}:{{p{partition}}}:*"));
+    }
+    shop.redis::<()>(&mut rights).await;
+    let limited = Address::parse(&format!("{}?user=half&pass=secret", server.url)).unwrap();
+    let half = shop.another_gateway_at(limited);
+    let old = async || {
+        let window = START_MS / RETENTION_MS;
+        shop.redis::<Vec<String>>(redis::cmd("KEYS").arg(format!("{namespace}:*:rec:{window}"))).await
+    };
+    assert_eq!(old().await.len(), 16);
+    let mut dropped = DroppedWindows::default();
+    half.store.drop_old_windows(&mut dropped).await.unwrap_err();
+    assert_eq!(old().await, [format!("{namespace}:{{p0}}:rec:{}", START_MS / RETENTION_MS)]);
+    let before = ran(&shop).await["unlink"];
+    half.store.drop_old_windows(&mut dropped).await.unwrap_err();
+    assert_eq!(ran(&shop).await["unlink"], before, "what is dropped is dropped once");
+    shop.redis::<()>(redis::cmd("ACL").arg("SETUSER").arg("half").arg("~*")).await;
+    half.store.drop_old_windows(&mut dropped).await.unwrap();
+    assert_eq!(old().await, Vec::<String>::new());
+    half.close().await;
+    shop.close().await;
+}
+
 /// How often a private Redis ran each command.
 async fn ran(shop: &Shop) -> HashMap<String, u64> {
     let text: String = shop.redis(redis::cmd("INFO").arg("commandstats")).await;
@@ -317,6 +386,14 @@ async fn an_idle_worker_asks_little_and_a_change_costs_the_same_over_any_number_
     for name in names {
         confirmed(&shop, name, "warm", 1).await;
     }
+    let held = one_of_each(Partitions::new(count).unwrap());
+    for name in &held {
+        stock(&shop, &[(name, 1)]).await;
+        shop.applied(&reserve("held", &[(name, 1)], 3_600_000)).await;
+    }
+    for name in names {
+        at_rest(&shop, name).await;
+    }
     let of = |ran: &HashMap<String, u64>, name: &str| ran.get(name).copied().unwrap_or(0);
     let rounds = |ran: &HashMap<String, u64>| of(ran, "xinfo|groups") / u64::from(count);
     let before = ran(&shop).await;
@@ -328,6 +405,7 @@ async fn an_idle_worker_asks_little_and_a_change_costs_the_same_over_any_number_
     let during = |name: &str| of(&after, name) - of(&before, name);
     let looks = rounds(&after) - rounds(&before) + 1;
     // Streams are looked at by the patrol and the gauges, due sets by the lookout and the gauges, holds by the sweeper.
+    assert!(during("time") <= 4 * looks, "not for each partition with a hold: {}", during("time"));
     for (name, most) in [("evalsha", 0), ("xautoclaim", 0), ("exists", looks + 2), ("zrange", looks)] {
         assert!(during(name) <= most * u64::from(count), "{name}: {} in {looks} looks", during(name));
     }

@@ -2,14 +2,16 @@
 
 use std::{sync::Mutex, time::Duration};
 
-use stockgate::store::{Repartition, RepartitionError, RepartitionStep, repartition};
+use stockgate::store::{
+    AtomicDomain, FindingKind, Repartition, RepartitionError, RepartitionStep, StoreError, repartition,
+};
 
 use crate::{
     gateway::{Gateway, Setup},
     gateway_calls::sale,
     gateway_redis::Redis,
-    harness::Shop,
-    repartition_shop::{is_left_over, lived_in, move_to, order, reopened},
+    harness::{RETENTION_MS, Shop},
+    repartition_shop::{is_left_over, lived_in, move_to, order, partitions, reopened},
     requests::*,
 };
 
@@ -58,6 +60,61 @@ async fn a_broken_shop_is_not_moved() {
     assert!(said.to_string().contains("A has"), "{said}");
 }
 
+/// Workers set it aside and leave it in its stream, and while it is there nothing is repaired.
+#[tokio::test]
+async fn an_entry_that_does_not_parse_is_named_with_the_way_out() {
+    let (shop, _) = lived_in(4).await;
+    let stream = shop.key("A", "ev");
+    let mut newest = redis::cmd("XREVRANGE");
+    newest.arg(&stream).arg("+").arg("-").arg("COUNT").arg(1);
+    let newest: redis::streams::StreamRangeReply = shop.redis(&mut newest).await;
+    shop.redis::<i64>(redis::cmd("XDEL").arg(&stream).arg(&newest.ids[0].id)).await;
+    let mut spoil = redis::cmd("XADD");
+    let id: String = shop.redis(spoil.arg(&stream).arg("*").arg("t").arg(1).arg("e").arg("rubbish")).await;
+
+    let said = refused(&shop).await.to_string();
+    let way_out = format!("XDEL {stream} {id}");
+    assert!(said.contains(&way_out) && said.contains("verify --repair"), "{said}");
+    let report = shop.store.verify(&[], true).await.unwrap();
+    assert!(report.findings.iter().all(|found| found.kind != FindingKind::Repaired), "{report:?}");
+
+    shop.redis::<i64>(redis::cmd("XDEL").arg(&stream).arg(&id)).await;
+    let said = refused(&shop).await;
+    assert!(matches!(said, RepartitionError::Wrong { .. }), "{said:?}");
+    shop.store.verify(&[], true).await.unwrap();
+    move_to(&shop.settings, 16).await.unwrap();
+    let moved = reopened(&shop, 16).await;
+    assert_eq!(moved.store.verify(&[], false).await.unwrap().findings, []);
+}
+
+/// Children of carts whose homes cannot be asked stand in front of a hold that can be ended.
+#[tokio::test]
+async fn holds_behind_those_that_cannot_be_ended_are_ended() {
+    let shop = Shop::open_with(partitions(16), |settings| settings.domain = AtomicDomain::Partition).await;
+    let of = |name: &str| partitions(16).of(&sku(name));
+    // In its turn before home, which would tell its children itself.
+    let (home, other) = if of("A") > of("B") { ("A", "B") } else { ("B", "A") };
+    shop.stock(&[(home, 1000), (other, 1000)]).await;
+    for cart in 0..260 {
+        shop.applied(&reserve(&format!("cart {cart}"), &[(home, 1), (other, 1)], 10)).await;
+    }
+    shop.applied(&reserve("alone", &[(other, 1)], 20)).await;
+    shop.pass(50);
+    let window = shop.now_ms() / RETENTION_MS;
+    let records = shop.key(home, &format!("rec:{window}"));
+    let kept = format!("{records}:kept");
+    shop.redis::<String>(redis::cmd("RENAME").arg(&records).arg(&kept)).await;
+    shop.redis::<()>(redis::cmd("SET").arg(&records).arg("no hash")).await;
+
+    let said = move_to(&shop.settings, 4).await.unwrap_err();
+    assert!(matches!(said, RepartitionError::Store(StoreError::WrongType { .. })), "{said:?}");
+    let held = shop.store.hold(&hold_of(&reserve("alone", &[(other, 1)], 20), partitions(16))).await;
+    let expired: i64 = shop.redis(redis::cmd("HLEN").arg(shop.key(other, &format!("ended:{window}")))).await;
+    assert!(expired > 0 && held.unwrap().is_ok(), "it was ended");
+    shop.redis::<String>(redis::cmd("RENAME").arg(&kept).arg(&records)).await;
+    move_to(&shop.settings, 4).await.unwrap();
+}
+
 #[tokio::test]
 async fn what_belongs_to_no_partition_is_named() {
     let (shop, _) = lived_in(4).await;
@@ -85,15 +142,14 @@ async fn one_run_at_a_time() {
 
     // Whoever takes the turn while a run is at work stops it.
     let settings = shop.settings.clone();
-    let quick = Repartition { lease: Duration::from_millis(3), quiet: Duration::from_secs(600), ..order(16) };
+    let quick = Repartition { lease: Duration::from_secs(1), quiet: Duration::from_secs(600), ..order(16) };
     let run = tokio::spawn(async move { repartition(settings, quick, &|_| {}).await });
     let mut steal = redis::cmd("SET");
-    steal.arg(&turn).arg("another").arg("PX").arg(60_000);
-    while !run.is_finished() {
-        shop.redis::<()>(&mut steal).await;
-    }
+    steal.arg(&turn).arg("another").arg("XX").arg("PX").arg(60_000);
+    while shop.redis::<Option<String>>(&mut steal).await.is_none() {}
     let said = run.await.unwrap().unwrap_err();
-    assert!(matches!(said, RepartitionError::AnotherRun { .. }), "{said:?}");
+    assert!(matches!(said, RepartitionError::LostTurn), "{said:?}");
+    assert!(shop.redis::<bool>(redis::cmd("EXISTS").arg(&turn)).await, "it is still the other's");
 }
 
 #[tokio::test]

@@ -4,11 +4,11 @@
 use nix::sys::signal::Signal;
 
 use crate::{
-    gateway::{Gateway, Setup, eventually},
+    gateway::{Setup, eventually},
     gateway_receiver::{Receiver, SECRET},
     guarded::WITHIN,
     sentinel_trio::{Extras, SENTINELS, Trio},
-    shoppers::{CLIENTS, Patience, Shoppers, UNITS, check_books, sell},
+    shoppers::{CLIENTS, Patience, Shoppers, UNITS, check_books, sell, shows_a_sale, shows_the_truth},
 };
 
 /// Sales before the master is taken away, and after the next one answers, at least.
@@ -23,15 +23,6 @@ fn skus() -> Vec<String> {
     vec!["a".to_owned()]
 }
 
-/// Waits until a channel shows what there is.
-async fn shows_the_truth(gateway: &Gateway, web: &Receiver) {
-    let on_hand = gateway.level("a").await.on_hand;
-    eventually("the channel shows what there is", WITHIN, async || {
-        (web.shows("a")?.quantity == on_hand).then_some(())
-    })
-    .await;
-}
-
 #[tokio::test]
 async fn a_master_killed_under_load_is_followed_by_the_next_and_losses_are_counted() {
     let (trio, web) = (Trio::start().await, Receiver::start().await);
@@ -41,7 +32,7 @@ async fn a_master_killed_under_load_is_followed_by_the_next_and_losses_are_count
     trio.replicate(0).await;
     let mut load = Shoppers::start(&[gateway.grpc], &skus(), Patience::Repeats);
     load.goes_on("a", SALES).await;
-    shows_a_sale(&web).await;
+    shows_a_sale(&web, "a").await;
     // What is answered from now on is only in the master.
     trio.cut_off(0).await;
     let answered = load.count("a");
@@ -59,17 +50,11 @@ async fn a_master_killed_under_load_is_followed_by_the_next_and_losses_are_count
     assert!(lost.len() >= doomed - CLIENTS, "{doomed} were answered by a master without replicas: {lost:?}");
     println!("memory level: {} sales answered, {} of them lost with the master", sales.len(), lost.len());
     // Both blocking readers are with the new master: of events, and of what other workers ring for.
-    shows_the_truth(&gateway, &web).await;
+    shows_the_truth(&gateway, &web, &skus()).await;
     // One frozen sentinel of three keeps nobody waiting.
     trio.signal(SENTINELS.start, Signal::SIGSTOP);
     let another = setup.serve_as("gateway").await;
     assert_eq!(another.level("a").await, gateway.level("a").await);
-}
-
-/// Waits until a channel heard of a sale.
-async fn shows_a_sale(web: &Receiver) {
-    let is_sold = async || web.shows("a").filter(|shown| shown.quantity < UNITS);
-    eventually("the channel heard of a sale", WITHIN, is_sold).await;
 }
 
 #[tokio::test]
@@ -82,7 +67,7 @@ async fn a_master_that_freezes_and_comes_back_demoted_sells_nothing() {
     gateway.put(&[("a", UNITS)]).await;
     sell(&gateway.stock(), "before", "a").await;
     trio.replicate(0).await;
-    shows_a_sale(&web).await;
+    shows_a_sale(&web, "a").await;
     trio.signal(0, Signal::SIGSTOP);
     let mut load = Shoppers::start(&[gateway.grpc], &skus(), Patience::Repeats);
     let master = trio.successor_of(0).await;
@@ -100,7 +85,7 @@ async fn a_master_that_freezes_and_comes_back_demoted_sells_nothing() {
     let lost = check_books(&gateway, &skus(), &sales).await;
     assert!(lost.is_empty(), "answered after the freeze and unknown to the new master: {lost:?}");
     assert!(gateway.sales("a").await.contains_key("before"));
-    shows_the_truth(&gateway, &web).await;
+    shows_the_truth(&gateway, &web, &skus()).await;
 }
 
 /// The line of docs/redis.md.
@@ -124,7 +109,7 @@ async fn a_master_the_sentinels_replaced_is_left_although_it_answers() {
     gateway.put(&[("a", UNITS)]).await;
     trio.replicate(0).await;
     sell(&gateway.stock(), "before", "a").await;
-    shows_a_sale(&web).await;
+    shows_a_sale(&web, "a").await;
     // From now on it does not answer the sentinels any more, and cannot be told by them that it is demoted.
     let mut old = trio.connection(0).await.unwrap();
     let mut mute = redis::cmd("ACL");
@@ -162,7 +147,7 @@ async fn a_master_the_sentinels_replaced_is_left_although_it_answers() {
         "cut off: {sold} sales answered while the sentinels chose, {lost} of them lost with the old master"
     );
     assert_eq!(gateway.level("a").await.on_hand, UNITS - i64::try_from(known.len()).unwrap());
-    shows_the_truth(&gateway, &web).await;
+    shows_the_truth(&gateway, &web, &skus()).await;
     // The clerk may do everything a gateway does, to the end.
     assert!(gateway.findings(true).await.is_empty());
     gateway.terminate();

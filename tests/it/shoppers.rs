@@ -11,7 +11,9 @@ use std::{
     time::Duration,
 };
 
-use stockgate::proto::{DecrementResponse, stock_service_client::StockServiceClient};
+use stockgate::proto::{
+    ChannelStatus, DecrementResponse, ListChannelsRequest, stock_service_client::StockServiceClient,
+};
 use tokio::{task::JoinSet, time::Instant};
 use tonic::{Code, Status, transport::Channel};
 use tonic_types::StatusExt as _;
@@ -19,6 +21,7 @@ use tonic_types::StatusExt as _;
 use crate::{
     gateway::{Gateway, eventually, transport_to},
     gateway_calls::{reason, sale},
+    gateway_receiver::Receiver,
     guarded::WITHIN,
 };
 
@@ -147,6 +150,41 @@ fn is_passing(status: &Status, patience: Patience) -> bool {
         (Code::DeadlineExceeded, "OUTCOME_UNKNOWN") => patience != Patience::None,
         _ => false,
     }
+}
+
+impl Gateway {
+    /// Waits until nobody has anything left to tell any channel.
+    pub(crate) async fn comes_to_rest(&self) {
+        let is_idle = |channel: &ChannelStatus| {
+            let counts =
+                [channel.due_count, channel.leased_count, channel.retrying_count, channel.dead_count];
+            let has_no_lag = channel.sync_lag == Some(prost_types::Duration::default());
+            let is_true = channel.exposed_units == 0 && channel.oldest_unconfirmed_time.is_none();
+            counts == [0; 4] && has_no_lag && is_true
+        };
+        eventually("nothing is due, leased, dead or exposed", WITHIN, async || {
+            let listed = self.channels().list_channels(ListChannelsRequest {}).await.unwrap().into_inner();
+            listed.channels.iter().all(is_idle).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Waits until a channel shows what there is of every SKU.
+pub(crate) async fn shows_the_truth(gateway: &Gateway, web: &Receiver, skus: &[String]) {
+    for sku in skus {
+        let on_hand = gateway.level(sku).await.on_hand;
+        eventually("the channel shows what there is", WITHIN, async || {
+            (web.shows(sku)?.quantity == on_hand).then_some(())
+        })
+        .await;
+    }
+}
+
+/// Waits until a channel heard of a sale.
+pub(crate) async fn shows_a_sale(web: &Receiver, sku: &str) {
+    let is_sold = async || web.shows(sku).filter(|shown| shown.quantity < UNITS);
+    eventually("the channel heard of a sale", WITHIN, is_sold).await;
 }
 
 /// Counts what was answered and is not known, repeats every key, and checks the books of every SKU before and after. Returns

@@ -155,8 +155,9 @@ async fn an_entry_that_does_not_parse_is_named_and_nothing_is_repaired() {
         add.arg(shop.key("A", "ev")).arg("*").arg("t").arg(1).arg("e").arg("rubbish");
         let id: String = shop.redis(&mut add).await;
         let report = shop.store.verify(&[], true).await.unwrap();
-        let named = format!("event entry {id} of partition {}", partitions.of(&sku("A")));
-        assert_eq!(report.unreadable.into_iter().collect::<Vec<_>>(), [named]);
+        let named = format!("event entry {id} of {}", shop.key("A", "ev"));
+        let told: Vec<String> = report.unreadable.iter().map(ToString::to_string).collect();
+        assert_eq!(told, [named]);
         assert_eq!(
             report.findings.iter().map(|found| found.kind).collect::<Vec<_>>(),
             [FindingKind::Mismatch]

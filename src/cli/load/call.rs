@@ -90,7 +90,7 @@ impl Reply {
     }
 
     /// True when the change is less durable than it was asked to be.
-    pub(super) fn is_short(&self) -> bool {
+    pub(super) fn is_less_durable(&self) -> bool {
         let durability = match self {
             Self::Decrement(answer) => answer.durability,
             Self::Reserve(answer) => answer.durability,

@@ -95,7 +95,7 @@ pub(super) struct Plan {
     pub(super) repeat_percent: u8,
     pub(super) fates: Fates,
     pub(super) hold_ttl: Duration,
-    /// Of every change; how many answers fell short is a metric of the gateway.
+    /// Asked for of every change.
     pub(super) durability: Option<DurabilityLevel>,
 }
 

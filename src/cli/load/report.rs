@@ -165,7 +165,7 @@ impl Report {
             following: following(tally),
             refusals: tally.refusals.clone(),
             errors: tally.errors.clone(),
-            less_durable: tally.short,
+            less_durable: tally.less_durable,
             timeline: timeline(tally),
             last_good_per_s: sort.ramp.as_ref().and_then(|ramp| Some(ramp.last_good.as_ref()?.asked_per_s)),
             sort,

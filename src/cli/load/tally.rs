@@ -76,7 +76,7 @@ pub(super) struct Tally {
     pub(super) refusals: BTreeMap<String, u64>,
     pub(super) errors: BTreeMap<String, u64>,
     /// Carried out, and less durable than asked.
-    pub(super) short: u64,
+    pub(super) less_durable: u64,
     /// Between due and sent.
     pub(super) waited: Latencies,
     /// When the last call was due, from the start of the run.
@@ -119,7 +119,7 @@ impl Tally {
             repeats: Following::default(),
             refusals: BTreeMap::new(),
             errors: BTreeMap::new(),
-            short: 0,
+            less_durable: 0,
             waited: Latencies::default(),
             end: Duration::ZERO,
         }
@@ -217,7 +217,7 @@ impl Tally {
     fn name(&mut self, outcome: &Outcome) {
         let (names, name) = match outcome {
             Outcome::Done(reply) => {
-                self.short += u64::from(reply.is_short());
+                self.less_durable += u64::from(reply.is_less_durable());
                 return;
             }
             Outcome::Refused(refusal) => (&mut self.refusals, &refusal.reason),

@@ -1,5 +1,6 @@
 //! The consumer group that carries events to due sets: reading as one of its consumers, and taking over what the dead had read.
 
+use futures_util::{StreamExt as _, stream};
 use redis::Value;
 
 use crate::domain::Partition;
@@ -9,13 +10,15 @@ use super::{
         EntryId, Store, StoreError,
         changes::{self, Delivery},
         reader::Reader,
-        scripts,
+        scripts::{self, LEAVE_GROUP_SCRIPT},
     },
     GROUP,
 };
 
 /// What was read before is given at once; Redis waits for nothing then.
 const UNFINISHED_WAIT_MS: u64 = 1;
+/// Partitions whose group is left at the same time.
+const LEFT_AT_ONCE: usize = 64;
 
 /// Reads streams as one consumer of the group, on a connection of its own. On a cluster only those of one partition: a read that
 /// blocks can name keys of one slot.
@@ -103,21 +106,12 @@ impl Store {
         Ok(())
     }
 
-    /// Begins to read the streams of all partitions as one consumer of the group. Not on a cluster.
-    pub async fn event_reader(&self, consumer: &str) -> Result<EventReader, StoreError> {
-        self.reader_of(consumer, self.partitions().all().collect()).await
-    }
-
-    /// Begins to read the stream of one partition as one consumer of the group.
-    pub async fn partition_reader(
+    /// Begins to read the streams of partitions as one consumer of the group; on a cluster of one partition.
+    pub async fn event_reader(
         &self,
         consumer: &str,
-        partition: Partition,
+        partitions: &[Partition],
     ) -> Result<EventReader, StoreError> {
-        self.reader_of(consumer, vec![partition]).await
-    }
-
-    async fn reader_of(&self, consumer: &str, partitions: Vec<Partition>) -> Result<EventReader, StoreError> {
         let keys: Vec<_> = partitions.iter().map(|partition| self.inner.keys.events(*partition)).collect();
         let mut reader = self.reader_at(&keys[0]).await?;
         let answer = reader.query(redis::cmd("CLIENT").arg("ID"), 0).await?;
@@ -125,7 +119,13 @@ impl Store {
             return Err(StoreError::Corrupt { script: "CLIENT ID", detail: scripts::sketch(&answer) });
         };
         let place = ReadPlace { connection_id, key: keys[0].clone() };
-        Ok(EventReader { reader, place, consumer: consumer.to_owned(), partitions, keys })
+        Ok(EventReader {
+            reader,
+            place,
+            consumer: consumer.to_owned(),
+            partitions: partitions.to_vec(),
+            keys,
+        })
     }
 
     /// New entries of some partitions as one consumer of the group, without waiting for any: one command each, all at once.
@@ -158,24 +158,16 @@ impl Store {
     }
 
     /// Takes a consumer out of the group wherever nothing is pending for it; elsewhere it stays until others have adopted
-    /// that. Only for a consumer that reads no more. A partition that cannot be asked now is left as it is.
+    /// that. A read of its own that comes later makes it anew. A partition that cannot be asked now is left as it is.
     pub async fn leave_group(&self, consumer: &str) {
-        let asks = self.partitions().all().map(|partition| {
+        let leave = async |partition: Partition| {
             let key = self.inner.keys.events(partition);
-            let mut pending = redis::cmd("XPENDING");
-            pending.arg(&key).arg(GROUP).arg("-").arg("+").arg(1).arg(consumer);
-            (key, pending)
-        });
-        let asks: Vec<_> = asks.collect();
-        let is_free = |answer: &Result<Value, StoreError>| matches!(answer, Ok(Value::Array(items)) if items.is_empty());
-        let pending = self.query_each(&asks).await;
-        let free = asks.iter().zip(&pending).filter(|(_, answer)| is_free(answer)).map(|((key, _), _)| {
-            let mut command = redis::cmd("XGROUP");
-            command.arg("DELCONSUMER").arg(key).arg(GROUP).arg(consumer);
-            (key.clone(), command)
-        });
-        // A consumer that is left behind costs Redis some bytes.
-        drop(self.query_each(&free.collect::<Vec<_>>()).await);
+            let mut command = LEAVE_GROUP_SCRIPT.call([key.as_str()].into_iter());
+            command.arg(GROUP).arg(consumer);
+            // A consumer that is left behind costs Redis some bytes.
+            drop(self.run_script(&LEAVE_GROUP_SCRIPT, &command).await);
+        };
+        stream::iter(self.partitions().all()).for_each_concurrent(LEFT_AT_ONCE, leave).await;
     }
 
     /// Takes over entries another consumer read and never acknowledged; from `cursor` on, `None` at the end.

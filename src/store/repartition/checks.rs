@@ -5,7 +5,7 @@ use std::time::Duration;
 use crate::domain::Sku;
 
 use super::{
-    super::{FindingKind, Store, StoreError, VerifyReport},
+    super::{FindingKind, Store, StoreError, Unreadable, VerifyReport},
     RepartitionError,
 };
 
@@ -37,19 +37,27 @@ pub(super) async fn check_quiet(store: &Store, quiet: Duration) -> Result<(), Re
     check_stopped(store).await
 }
 
-/// Ends holds whose time is over, as a sweeper would.
-pub(super) async fn end_overdue_holds(store: &Store) -> Result<(), StoreError> {
+/// Ends holds whose time is over, as a sweeper would; then refuses while any are left.
+pub(super) async fn end_holds(store: &Store) -> Result<(), RepartitionError> {
+    let mut fault = None;
     for partition in store.partitions().all() {
         let holds = store.inner.keys.holds(partition);
         let count: u64 = store.query_at(&holds, redis::cmd("HLEN").arg(&holds)).await?;
-        // What is left after that cannot be ended here, and is told of as live.
+        let mut unasked = 0;
+        // What is left after that cannot be ended here.
         for _ in 0..=count / u64::from(SWEEP) {
-            if !store.sweep(partition, SWEEP).await?.more {
+            let swept = store.sweep_past(partition, SWEEP, unasked).await?;
+            unasked += swept.unasked;
+            fault = fault.or(swept.fault);
+            if !swept.more {
                 break;
             }
         }
     }
-    Ok(())
+    match (check_no_holds(store).await, fault) {
+        (Err(RepartitionError::LiveHolds { .. }), Some(fault)) => Err(fault.into()),
+        (checked, _) => checked,
+    }
 }
 
 /// Refuses when a partition of the old layout is gone: then the copy may be all there is.
@@ -84,18 +92,26 @@ pub(super) async fn check_no_holds(store: &Store) -> Result<(), RepartitionError
     Err(RepartitionError::LiveHolds { live, last_ends_in_ms: last_ms.map(|last_ms| last_ms - now_ms) })
 }
 
-/// How many things are wrong with a shop, and the first of them; None when it is right.
-pub(super) async fn wrong(store: &Store) -> Result<Option<(usize, String)>, StoreError> {
-    Ok(told(&store.verify(&[], false).await?))
+/// What is wrong with a shop.
+pub(super) struct Flaws {
+    count: usize,
+    /// The first of them.
+    pub(super) shown: String,
+    /// Removes the first thing that does not parse.
+    remove: Option<String>,
 }
 
-fn told(report: &VerifyReport) -> Option<(usize, String)> {
-    let all: Vec<String> = report
-        .unreadable
-        .iter()
-        .map(|what| format!("{what} does not parse"))
-        .chain(report.unknown.iter().map(|sku| format!("{} is gone", Sku::as_str(sku))))
-        .chain(report.findings.iter().map(|found| {
+impl Flaws {
+    /// None of a shop that is right.
+    pub(super) async fn of(store: &Store) -> Result<Option<Self>, StoreError> {
+        Ok(Self::told(&store.verify(&[], false).await?))
+    }
+
+    fn told(report: &VerifyReport) -> Option<Self> {
+        let is_whole = report.unreadable.is_empty();
+        let unreadable = report.unreadable.iter().map(|what| format!("{what} does not parse"));
+        let unknown = report.unknown.iter().map(|sku| format!("{} is gone", Sku::as_str(sku)));
+        let findings = report.findings.iter().map(|found| {
             let sku = &found.sku;
             match found.kind {
                 FindingKind::Mismatch => format!(
@@ -106,9 +122,25 @@ fn told(report: &VerifyReport) -> Option<(usize, String)> {
                 FindingKind::Repaired => format!("{sku} was wrong"),
                 FindingKind::Busy => format!("{sku} is changing"),
             }
-        }))
-        .collect();
-    let more = if all.len() > SHOWN_MAX { "; …" } else { "" };
-    let shown = || format!("{}{more}", all[..all.len().min(SHOWN_MAX)].join("; "));
-    (!all.is_empty()).then(|| (all.len(), shown()))
+        });
+        // Of a shop that is not whole the sums say nothing.
+        let all: Vec<String> =
+            if is_whole { unknown.chain(findings).collect() } else { unreadable.collect() };
+        let remove = report.unreadable.first().map(|what| match what {
+            Unreadable::Entry { key, id } => format!("redis-cli XDEL {key} {id}"),
+            Unreadable::Hold { key, id } => format!("redis-cli HDEL {key} {id}"),
+        });
+        let more = if all.len() > SHOWN_MAX { "; …" } else { "" };
+        let shown = format!("{}{more}", all[..all.len().min(SHOWN_MAX)].join("; "));
+        (!all.is_empty()).then_some(Self { count: all.len(), shown, remove })
+    }
+
+    /// Before anything was moved.
+    pub(super) fn refusal(self) -> RepartitionError {
+        let Self { count, shown, remove } = self;
+        match remove {
+            Some(remove) => RepartitionError::Unreadable { unreadable: count, shown, remove },
+            None => RepartitionError::Wrong { wrong: count, shown },
+        }
+    }
 }

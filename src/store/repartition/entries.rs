@@ -9,7 +9,7 @@ use crate::domain::{EventId, EventKind, Partition, Partitions, Sku};
 
 use super::{
     super::{EntryId, Store, propagation::GROUP},
-    RepartitionError, routed,
+    RepartitionError,
     streams::StoredEntry,
 };
 
@@ -62,6 +62,7 @@ struct Run {
 
 /// Writes the streams of a layout.
 pub(super) struct Entries<'a> {
+    from: &'a Store,
     to: &'a Store,
     change: u64,
     outs: Vec<Out>,
@@ -73,16 +74,16 @@ pub(super) struct Entries<'a> {
 
 impl<'a> Entries<'a> {
     /// Begins empty streams, each with its group, for the n-th change.
-    pub(super) async fn begin(to: &'a Store, change: u64) -> Result<Self, RepartitionError> {
+    pub(super) async fn begin(from: &'a Store, to: &'a Store, change: u64) -> Result<Self, RepartitionError> {
         to.ensure_group().await?;
         let outs = vec![Out::default(); usize::from(to.partitions().count())];
-        Ok(Self { to, change, outs, commands: Vec::new(), bytes: 0, newest: HashMap::new() })
+        Ok(Self { from, to, change, outs, commands: Vec::new(), bytes: 0, newest: HashMap::new() })
     }
 
     /// Writes one entry, the next in order of all.
     pub(super) async fn write(&mut self, entry: &StoredEntry) -> Result<(), RepartitionError> {
         let pieces = cut(&entry.text, self.to.partitions()).ok_or_else(|| RepartitionError::Homeless {
-            key: format!("the stream of partition {}", entry.partition),
+            key: self.from.inner.keys.events(entry.partition),
             name: entry.id.to_string(),
             wanted: "entry of the stream",
         })?;
@@ -133,7 +134,7 @@ impl<'a> Entries<'a> {
     }
 
     async fn flush(&mut self) -> Result<(), RepartitionError> {
-        routed::ask_each(self.to, &std::mem::take(&mut self.commands)).await?;
+        self.to.command_each(&std::mem::take(&mut self.commands)).await?;
         self.bytes = 0;
         self.rename_last_events().await
     }
@@ -166,7 +167,7 @@ impl<'a> Entries<'a> {
                 commands.push((key, set));
             }
         }
-        Ok(routed::ask_each(self.to, &commands).await?)
+        Ok(self.to.command_each(&commands).await?)
     }
 
     /// Entries between carried ones: given to somebody who will not carry them, so that workers do.
@@ -207,7 +208,7 @@ impl<'a> Entries<'a> {
             command.arg("SETID").arg(&key).arg(GROUP).arg(place.to_string()).arg("ENTRIESREAD").arg(read);
             commands.push((key, command));
         }
-        Ok(routed::ask_each(self.to, &commands).await?)
+        Ok(self.to.command_each(&commands).await?)
     }
 }
 

@@ -46,6 +46,12 @@ pub enum RepartitionError {
         /// How long the key lives without it.
         lease_ms: u64,
     },
+    /// The run stood still, or Redis did, for longer than the right to go on lasts.
+    #[error(
+        "this run stood still for so long that another may have gone on with the change, or finished it: it has stopped where it was. \
+         Run it again"
+    )]
+    LostTurn,
     /// A gateway or worker runs.
     #[error(
         "a gateway or worker is running on this shop, as {key} shows: stop all of them, on every machine, then run this again"
@@ -76,6 +82,20 @@ pub enum RepartitionError {
         wrong: usize,
         /// The first of them.
         shown: String,
+    },
+    /// Entries that do not parse: nobody can say what they changed, so verify repairs nothing while they are there.
+    #[error(
+        "{unreadable} entries of the streams do not parse, and cannot be moved: {shown}. Save each with `redis-cli XRANGE <stream> <id> \
+         <id>` and remove it with `{remove}`; then start a gateway, run `stockgate verify --repair`, which takes counts from the \
+         events that are left, and set the SKUs it names to what is there; then stop it and run this again"
+    )]
+    Unreadable {
+        /// How many.
+        unreadable: usize,
+        /// The first of them.
+        shown: String,
+        /// What removes the first of them.
+        remove: String,
     },
     /// The copy is not what was copied.
     #[error("the copy is not right, so it was thrown away: {shown}")]
@@ -153,7 +173,7 @@ impl RepartitionError {
 fn ends_in(last_ends_in_ms: Option<i64>) -> String {
     match last_ends_in_ms {
         Some(ms) if ms > 0 => format!(" (the last in {} s)", (ms + 999) / 1000),
-        Some(_) => " (their time is over: its sweeper ends them within seconds)".to_owned(),
+        Some(_) => " (their time is over: its sweeper ends them within seconds, and `stockgate verify` names those that do not parse)".to_owned(),
         None => String::new(),
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::domain::Partitions;
 
-use super::{super::Store, super::keys::Keys, RepartitionError};
+use super::{super::Store, RepartitionError};
 
 /// Earlier counts that are remembered; hold ids of still earlier ones are as old as their records, which are gone.
 const EARLIER_MAX: usize = 8;
@@ -100,12 +100,30 @@ impl Facts {
     }
 
     /// From now on no gateway starts here, until [`Facts::finish`] or [`forget`].
-    pub(super) async fn begin(store: &Store, halfway: Halfway) -> Result<(), RepartitionError> {
+    pub(super) async fn write(store: &Store, halfway: Halfway) -> Result<(), RepartitionError> {
         let key = store.inner.keys.meta();
         let mut command = redis::cmd("HSET");
         command.arg(&key).arg(HALFWAY).arg(halfway.write());
         let _: i64 = store.query_at(&key, &command).await?;
         Ok(())
+    }
+
+    /// Refuses when the change is not where this run has left it: another has gone on with it meanwhile, maybe to its end.
+    pub(super) async fn check(
+        &self,
+        store: &Store,
+        halfway: Option<Halfway>,
+    ) -> Result<(), RepartitionError> {
+        let key = store.inner.keys.meta();
+        let mut command = redis::cmd("HMGET");
+        command.arg(&key).arg(CHANGES).arg(HALFWAY);
+        let (changes, found): (Option<u64>, Option<String>) = store.query_at(&key, &command).await?;
+        let is_there = found == halfway.map(|halfway| halfway.write());
+        if is_there && changes.unwrap_or(0) == self.changes {
+            Ok(())
+        } else {
+            Err(RepartitionError::LostTurn)
+        }
     }
 
     /// The new layout is the layout.
@@ -126,8 +144,8 @@ impl Facts {
 }
 
 /// The old layout stays.
-pub(super) async fn forget(store: &Store, keys: &Keys) -> Result<(), RepartitionError> {
-    let key = keys.meta();
+pub(super) async fn forget(store: &Store) -> Result<(), RepartitionError> {
+    let key = store.inner.keys.meta();
     let _: i64 = store.query_at(&key, redis::cmd("HDEL").arg(&key).arg(HALFWAY)).await?;
     Ok(())
 }

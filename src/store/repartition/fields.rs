@@ -8,7 +8,6 @@ use super::{
     super::{Store, levels::Field},
     RepartitionError,
     parts::{By, Part},
-    routed,
 };
 
 /// Fields read by one command, about.
@@ -64,7 +63,7 @@ async fn write(
         }
         commands.push((key, command));
     }
-    Ok(routed::ask_each(to, &commands).await?)
+    Ok(to.command_each(&commands).await?)
 }
 
 /// What partitions said to each other about carts that have ended: children, and records of no caller.

@@ -111,11 +111,11 @@ pub(super) fn made(keys: &Keys, partition: Partition, parts: &[Part]) -> Vec<Str
 /// Removes a partition, with windows nobody looks into any more.
 pub(super) async fn drop(
     store: &Store,
-    keys: &Keys,
     partition: Partition,
     window: i64,
     parts: &[Part],
 ) -> Result<(), StoreError> {
+    let keys = &store.inner.keys;
     let mut all = made(keys, partition, parts);
     all.extend([keys.holds(partition), keys.deadlines(partition), keys.nudge(partition)]);
     for old in window - OLD_WINDOWS..window - 1 {

@@ -22,18 +22,14 @@ use super::{
 /// How often a worker says that it is there, and looks who else is.
 const ANNOUNCE_EVERY: Duration = Duration::from_secs(1);
 
-/// Reads as one of several workers until told to stop; false when a last read failed: it may have been given entries nobody saw.
-pub(super) async fn run(carrier: Arc<Carrier>, stop: CancellationToken) -> bool {
+/// Reads as one of several workers until told to stop.
+pub(super) async fn run(carrier: Arc<Carrier>, stop: CancellationToken) {
     let (ours, told) = watch::channel(HashSet::new());
     let patrol = Patrol::new(Arc::clone(&carrier), told);
-    join(read(carrier, &ours, &stop), patrol.run(stop.clone())).await.0
+    join(read(carrier, &ours, &stop), patrol.run(stop.clone())).await;
 }
 
-async fn read(
-    carrier: Arc<Carrier>,
-    ours: &watch::Sender<HashSet<Partition>>,
-    stop: &CancellationToken,
-) -> bool {
+async fn read(carrier: Arc<Carrier>, ours: &watch::Sender<HashSet<Partition>>, stop: &CancellationToken) {
     let mut crew = Crew {
         outages: Arc::new(Outages::of("carry events of some partitions to channels")),
         carrier,
@@ -41,7 +37,6 @@ async fn read(
         rest: Vec::new(),
         rest_stop: CancellationToken::new(),
         tasks: JoinSet::new(),
-        is_clean: true,
     };
     let mut outage = Outage::of("share the partitions with other workers", None);
     let mut is_known = false;
@@ -75,7 +70,7 @@ async fn read(
             "cannot say that this worker goes; others notice soon"
         );
     }
-    crew.end().await
+    crew.end().await;
 }
 
 async fn tell_others(carrier: &Carrier) {
@@ -96,8 +91,7 @@ struct Crew {
     /// The other partitions that are ours, by server.
     rest: Vec<Vec<Partition>>,
     rest_stop: CancellationToken,
-    tasks: JoinSet<bool>,
-    is_clean: bool,
+    tasks: JoinSet<()>,
 }
 
 impl Crew {
@@ -136,18 +130,13 @@ impl Crew {
             }
             self.rest = rest;
         }
-        while let Some(ended) = self.tasks.try_join_next() {
-            self.is_clean &= ended.unwrap_or(false);
-        }
+        while self.tasks.try_join_next().is_some() {}
     }
 
-    /// Ends all readers; whether all ended well.
-    async fn end(mut self) -> bool {
+    /// Ends all readers, and waits for them.
+    async fn end(mut self) {
         self.readers.values().for_each(CancellationToken::cancel);
         self.rest_stop.cancel();
-        while let Some(ended) = self.tasks.join_next().await {
-            self.is_clean &= ended.unwrap_or(false);
-        }
-        self.is_clean
+        while self.tasks.join_next().await.is_some() {}
     }
 }

@@ -7,7 +7,7 @@ use tracing::debug;
 
 use crate::{
     domain::Partition,
-    store::{AtomicDomain, Delivery, EventReader, StoreError},
+    store::{Delivery, EventReader, StoreError},
 };
 
 use super::{
@@ -42,8 +42,8 @@ impl Follower {
         Self { carrier, outages, partitions: vec![partition], is_reading: false }
     }
 
-    /// Follows until told to stop; false when the last read failed: it may have been given entries nobody saw.
-    pub(super) async fn run(mut self, stop: CancellationToken) -> bool {
+    /// Follows until told to stop.
+    pub(super) async fn run(mut self, stop: CancellationToken) {
         let name = self.partitions[0];
         while let Err(fault) = self.carry_on(&stop).await {
             let wait = match (mem::take(&mut self.is_reading), &fault) {
@@ -54,12 +54,10 @@ impl Follower {
                 }
             };
             if !pause(wait, &stop).await {
-                self.outages.is_over(name);
-                return false;
+                break;
             }
         }
         self.outages.is_over(name);
-        true
     }
 
     /// Reads and carries until told to stop, or a fault. What was read is carried: only the wait for more is cut short.
@@ -67,10 +65,7 @@ impl Follower {
         let (store, settings) = (&self.carrier.store, &self.carrier.settings);
         // After a Redis that lost its data the group is made again, from the beginning of the stream.
         store.ensure_group_in(&self.partitions).await?;
-        let mut reader = match store.atomic_domain() {
-            AtomicDomain::Node => store.event_reader(&settings.consumer).await?,
-            AtomicDomain::Partition => store.partition_reader(&settings.consumer, self.partitions[0]).await?,
-        };
+        let mut reader = store.event_reader(&settings.consumer, &self.partitions).await?;
         // After a fault: what we had read before it, without waiting for it to be idle.
         for (partition, entries) in reader.unfinished(settings.fan_out_batch).await? {
             self.carrier.carry(partition, &entries).await?;

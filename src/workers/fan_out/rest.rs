@@ -22,7 +22,7 @@ pub(super) async fn read(
     outages: Arc<Outages>,
     partitions: Vec<Partition>,
     stop: CancellationToken,
-) -> bool {
+) {
     let count = u32::try_from(partitions.len()).unwrap_or(u32::MAX);
     let mut wait = PAUSE.max(PAUSE_EACH * count);
     while pause(wait, &stop).await {
@@ -40,5 +40,4 @@ pub(super) async fn read(
         }
     }
     partitions.iter().for_each(|partition| outages.is_over(*partition));
-    true
 }
