@@ -3,6 +3,8 @@
 //! A source is asked for quotes and answers within its own timeout. It never retries, keeps no state between calls and decides
 //! nothing: breaker, rate and deadline are whoever's asks, and the choice is `domain::carrier`'s.
 
+mod rate_table;
+
 use std::{pin::Pin, time::Duration};
 
 use jiff::Timestamp;
@@ -11,6 +13,8 @@ use crate::{
     domain::carrier::{Quote, Shipment},
     outbound::ErrorText,
 };
+
+pub use rate_table::{Mistake, RateTable, RateTableError};
 
 /// The answer of a source.
 pub type QuoteFuture<'a> = Pin<Box<dyn Future<Output = Result<Quoted, QuoteFault>> + Send + 'a>>;
