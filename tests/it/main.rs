@@ -8,6 +8,8 @@
 mod batches;
 mod bell;
 mod broken;
+mod carrier_http;
+mod carrier_http_shapes;
 mod carts;
 mod carts_cut;
 mod carts_moved;
