@@ -4,6 +4,7 @@
 //! First what may not be chosen is dropped, each quote with its reason; then the rest is put in order by the policy, and the first
 //! is chosen. When none arrives by the promised date, the fastest is, or the shipment is refused, as the caller wished.
 
+mod fingerprint;
 mod money;
 mod place;
 mod quote;
@@ -16,6 +17,7 @@ use std::{cmp::Ordering, fmt};
 
 use jiff::{ToSpan as _, civil::Date};
 
+pub use fingerprint::{DeliveryFields, DeliveryFingerprint};
 pub use money::{Currency, CurrencyProblem, MINOR_MAX, Money, MoneyProblem};
 pub use place::{Country, CountryProblem, Lane, LaneProblem, Place, PostalCode};
 pub use quote::{CarrierName, Evidence, Quote, ServiceName, SourceId};

@@ -19,17 +19,9 @@ pub struct Fingerprint(String);
 impl Fingerprint {
     /// Takes the canonical text of each field, in the order lines, channel, order_ref, reason, actor, ttl, hold_id, options.
     pub fn of(rpc: Rpc, fields: [&[u8]; FIELDS.len()]) -> Self {
-        let hashes = fields.map(|field| if field.is_empty() { 0 } else { xxh3_64(field) });
-        let mut bytes = [0_u8; 8 * FIELDS.len()];
-        for (chunk, hash) in bytes.chunks_exact_mut(8).zip(hashes) {
-            chunk.copy_from_slice(&hash.to_le_bytes());
-        }
         let mut text = String::with_capacity(1 + WHOLE_LETTERS + FIELD_LETTERS * FIELDS.len());
         text.push(rpc.letter());
-        push_letters(&mut text, xxh3_64(&bytes), WHOLE_LETTERS);
-        for hash in hashes {
-            push_letters(&mut text, hash, FIELD_LETTERS);
-        }
+        push_print(&mut text, fields);
         Self(text)
     }
 
@@ -48,15 +40,29 @@ impl Fingerprint {
         if self.0.as_bytes().first() != stored.as_bytes().first() {
             return "rpc";
         }
-        let field_of = |text: &str, index: usize| {
-            let start = 1 + WHOLE_LETTERS + index * FIELD_LETTERS;
-            text.get(start..start + FIELD_LETTERS).map(str::to_owned)
-        };
-        // Fields whose 12 bits agree by chance (1 in 4,096) leave only "request" to say.
-        (0..FIELDS.len())
-            .find(|index| field_of(&self.0, *index) != field_of(stored, *index))
-            .map_or("request", |index| FIELDS[index])
+        differing_field(&FIELDS, &self.0[1..], stored.get(1..).unwrap_or_default())
     }
+}
+
+/// Writes 64 bits of all fields, then 12 bits of each.
+pub(super) fn push_print<const COUNT: usize>(text: &mut String, fields: [&[u8]; COUNT]) {
+    let hashes = fields.map(|field| if field.is_empty() { 0 } else { xxh3_64(field) });
+    push_letters(text, xxh3_64(hashes.map(u64::to_le_bytes).as_flattened()), WHOLE_LETTERS);
+    for hash in hashes {
+        push_letters(text, hash, FIELD_LETTERS);
+    }
+}
+
+/// Names the first field in which two such texts differ.
+pub(super) fn differing_field(fields: &[&'static str], one: &str, other: &str) -> &'static str {
+    let field_of = |text: &str, index: usize| {
+        let start = WHOLE_LETTERS + index * FIELD_LETTERS;
+        text.get(start..start + FIELD_LETTERS).map(str::to_owned)
+    };
+    // Fields whose 12 bits agree by chance (1 in 4,096) leave only "request" to say.
+    (0..fields.len())
+        .find(|index| field_of(one, *index) != field_of(other, *index))
+        .map_or("request", |index| fields[index])
 }
 
 fn push_letters(text: &mut String, bits: u64, letters: usize) {

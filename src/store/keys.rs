@@ -1,7 +1,7 @@
 //! Every Redis key, spelled here and nowhere else. Keys of one partition share a hash tag, so one script may touch them
 //! all, on a cluster too.
 
-use crate::domain::{ChannelId, Partition};
+use crate::domain::{ChannelId, Partition, carrier::SourceId};
 
 /// Spells keys under one namespace; several shops may share a Redis.
 #[derive(Debug, Clone)]
@@ -19,6 +19,16 @@ pub(super) struct ChannelKeys {
     pub(super) work: String,
     pub(super) sync: String,
     pub(super) dead: String,
+}
+
+/// Keys of what is measured of carriers; of no partition, and together in one slot.
+#[derive(Debug, Clone)]
+pub(super) struct CarrierKeys {
+    pub(super) deliveries: String,
+    pub(super) names: String,
+    pub(super) records: String,
+    pub(super) recorded: String,
+    pub(super) events: String,
 }
 
 impl Keys {
@@ -133,6 +143,30 @@ impl Keys {
         format!("{}:{{c:{channel}}}:ctl", self.namespace)
     }
 
+    fn of_carriers(&self, rest: &str) -> String {
+        format!("{}:{{carriers}}:{rest}", self.namespace)
+    }
+
+    pub(super) fn carriers(&self) -> CarrierKeys {
+        CarrierKeys {
+            deliveries: self.of_carriers("deliveries"),
+            names: self.of_carriers("names"),
+            records: self.of_carriers("rec"),
+            recorded: self.of_carriers("recorded"),
+            events: self.of_carriers("ev"),
+        }
+    }
+
+    /// What a source answered when it was asked this.
+    pub(super) fn quotes(&self, asked: u128, source: &SourceId) -> String {
+        self.of_carriers(&format!("quotes:{asked:032x}:{source}"))
+    }
+
+    /// What steers the calls to one source of prices: breaker, rate.
+    pub(super) fn source_control(&self, source: &SourceId) -> String {
+        format!("{}:{{q:{source}}}:ctl", self.namespace)
+    }
+
     pub(super) fn channel(&self, partition: Partition, channel: &ChannelId) -> ChannelKeys {
         ChannelKeys {
             due: self.of(partition, &format!("due:{channel}")),
@@ -192,5 +226,24 @@ mod tests {
         for key in all {
             assert_eq!(hash_tag(key), "p7", "{key}");
         }
+    }
+
+    #[test]
+    fn keys_of_carriers_share_one_slot_and_each_source_has_its_own() {
+        let keys = Keys::new("sg");
+        let source = SourceId::parse("easypost").expect("legal");
+        let CarrierKeys { deliveries, names, records, recorded, events } = keys.carriers();
+        let all = [deliveries, names, records, recorded, events, keys.quotes(0xab, &source)];
+        let expected = [
+            "sg:{carriers}:deliveries",
+            "sg:{carriers}:names",
+            "sg:{carriers}:rec",
+            "sg:{carriers}:recorded",
+            "sg:{carriers}:ev",
+            "sg:{carriers}:quotes:000000000000000000000000000000ab:easypost",
+        ];
+        assert_eq!(all, expected);
+        assert!(all.iter().all(|key| hash_tag(key) == "carriers"));
+        assert_eq!(keys.source_control(&source), "sg:{q:easypost}:ctl");
     }
 }

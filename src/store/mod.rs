@@ -6,6 +6,7 @@
 mod address;
 mod bell;
 mod blocking;
+mod carriers;
 mod cart;
 mod changes;
 mod committer;
@@ -64,6 +65,10 @@ use queue::Queue;
 
 pub use address::{Address, AddressError};
 pub use bell::{BellReader, Ring};
+pub use carriers::{
+    CarrierEntry, CarrierEventKind, CarrierEventPage, CarrierEvidence, DeliveriesPage, DeliveriesPosition,
+    DeliveriesRow, DeliveryOutcome, DeliveryToRecord, ForgettingTerms, KeptCarrierEvent, RecordedDelivery,
+};
 pub use changes::{Change, Delivery};
 pub use control::{ChannelControl, ChannelPause, Permit, Report, Reported, Shut};
 pub use copy::{LevelCopy, ReadMark};

@@ -170,6 +170,7 @@ const SETTLING: &str =
     include_lua!("include/work", "include/settling", "include/sold_out", "include/verdict");
 const CONTROL: &str = include_lua!("include/control", "include/breaker", "include/bucket");
 const LETTERS: &str = include_lua!("include/work", "include/letters");
+const DELIVERIES: &str = include_lua!("include/digits", "include/deliveries");
 
 /// Applies a vector of operations.
 pub(super) static TRANSACT_SCRIPT: LazyLock<Script> = LazyLock::new(|| Script::new("transact", &transact()));
@@ -210,6 +211,7 @@ pub(super) static REPLAY_SCRIPT: LazyLock<Script> =
 pub(super) static DISCARD_SCRIPT: LazyLock<Script> =
     LazyLock::new(|| Script::new("discard", &with_parts(include_lua!("discard"), LETTERS)));
 
+<<<<<<< HEAD
 /// Takes a consumer out of a group when nothing is pending for it.
 pub(super) static LEAVE_GROUP_SCRIPT: LazyLock<Script> =
     LazyLock::new(|| Script::new("leave_group", &with_parts(include_lua!("leave_group"), "")));
@@ -220,6 +222,14 @@ pub(super) static KEEP_TURN_SCRIPT: LazyLock<Script> =
 
 /// All scripts, to be loaded at start and walked through by tests.
 pub(super) fn all() -> [&'static Script; 12] {
+=======
+/// Counts a delivery.
+pub(super) static RECORD_SCRIPT: LazyLock<Script> =
+    LazyLock::new(|| Script::new("record", &with_parts(include_lua!("record"), DELIVERIES)));
+
+/// All scripts, to be loaded at start and walked through by tests.
+pub(super) fn all() -> [&'static Script; 11] {
+>>>>>>> wt-hstore
     [
         &TRANSACT_SCRIPT,
         &TRANSACT_GIVING_SCRIPT,
@@ -231,8 +241,12 @@ pub(super) fn all() -> [&'static Script; 12] {
         &DEAD_LETTERS_SCRIPT,
         &REPLAY_SCRIPT,
         &DISCARD_SCRIPT,
+<<<<<<< HEAD
         &LEAVE_GROUP_SCRIPT,
         &KEEP_TURN_SCRIPT,
+=======
+        &RECORD_SCRIPT,
+>>>>>>> wt-hstore
     ]
 }
 

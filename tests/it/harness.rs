@@ -271,7 +271,12 @@ impl Shop {
         // The highest partition first: "15-…" ends in "5-…".
         entry_ids.sort_by_key(|(partition, ..)| std::cmp::Reverse(*partition));
         for (partition, id, index) in entry_ids {
-            text = text.replace(&format!("{partition}-{id}-"), &format!("{partition}-#{index}-"));
+            text = match partition {
+                Some(partition) => {
+                    text.replace(&format!("{partition}-{id}-"), &format!("{partition}-#{index}-"))
+                }
+                None => text.replace(&id, &format!("#{index}")),
+            };
         }
         text
     }
@@ -281,7 +286,7 @@ impl Shop {
         key: &str,
         name: &str,
         kind: &str,
-        entry_ids: &mut Vec<(u16, String, usize)>,
+        entry_ids: &mut Vec<(Option<u16>, String, usize)>,
     ) -> Vec<String> {
         match kind {
             "hash" => {
@@ -300,9 +305,17 @@ impl Shop {
             }
             "stream" => {
                 let all: StreamRangeReply = self.redis(redis::cmd("XRANGE").arg(key).arg("-").arg("+")).await;
-                let partition = name[1..].split(':').next().unwrap().parse().unwrap();
+                // The audit trail of carriers is no partition's.
+                let partition = name[1..].split(':').next().unwrap().parse().ok();
                 let mut shown = Vec::new();
                 for (index, entry) in all.ids.iter().enumerate() {
+                    if partition.is_none() {
+                        let fields: BTreeMap<&String, String> =
+                            entry.map.keys().map(|field| (field, entry.get(field).unwrap())).collect();
+                        shown.push(format!("#{index} {fields:?}"));
+                        entry_ids.push((partition, entry.id.clone(), index));
+                        continue;
+                    }
                     let (at, mutations): (i64, String) = (entry.get("t").unwrap(), entry.get("e").unwrap());
                     shown.push(format!("#{index} {at}: {}", mutations.replace('\n', " | ")));
                     entry_ids.push((partition, entry.id.clone(), index));

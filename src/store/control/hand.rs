@@ -94,10 +94,14 @@ impl Store {
 
     /// What steers a channel now.
     pub async fn channel_control(&self, channel: &ChannelId) -> Result<ChannelControl, StoreError> {
+        self.control_by(&self.inner.keys.control(channel)).await
+    }
+
+    /// The same by the key of what steers the calls.
+    pub(super) async fn control_by(&self, key: &str) -> Result<ChannelControl, StoreError> {
         let now_ms = self.now_ms().await?;
-        let key = self.inner.keys.control(channel);
         let mut command = redis::cmd("HMGET");
-        command.arg(&key).arg(&[
+        command.arg(key).arg(&[
             "paused",
             "paused_by",
             "paused_why",
@@ -111,7 +115,7 @@ impl Store {
             "tokens",
             "exposed",
         ]);
-        let texts: Vec<Option<String>> = self.query_at(&key, &command).await?;
+        let texts: Vec<Option<String>> = self.query_at(key, &command).await?;
         let texts: [Option<String>; 12] = texts.try_into().map_err(|_| StoreError::Corrupt {
             script: "HMGET",
             detail: "another count of values than of fields".to_owned(),

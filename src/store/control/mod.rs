@@ -1,9 +1,11 @@
 //! What steers the calls to one channel, for all workers together: operator's pause, breaker, the channel's own "leave me alone",
-//! rate. It stands in one hash, which only `lua/permit.lua`, `lua/report.lua` and the operator's hand write.
+//! rate. It stands in one hash, which only `lua/permit.lua`, `lua/report.lua` and the operator's hand write. Calls to a source of
+//! prices are steered by the same scripts, for all gateways together; nobody pauses one.
 
 mod hand;
 mod permit;
 mod report;
+mod source;
 
 use std::time::Duration;
 

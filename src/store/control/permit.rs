@@ -78,9 +78,18 @@ impl Store {
         terms: &ChannelTerms,
         wanted: u32,
     ) -> Result<Permit, StoreError> {
+        self.permit_by(&self.inner.keys.control(channel), terms, wanted).await
+    }
+
+    /// The same by the key of what steers the calls.
+    pub(super) async fn permit_by(
+        &self,
+        key: &str,
+        terms: &ChannelTerms,
+        wanted: u32,
+    ) -> Result<Permit, StoreError> {
         let token = uuid::Uuid::now_v7().simple().to_string();
-        let key = self.inner.keys.control(channel);
-        let mut command = PERMIT_SCRIPT.call([key.as_str()].into_iter());
+        let mut command = PERMIT_SCRIPT.call([key].into_iter());
         command.arg(self.clock_argument()).arg(wanted).arg(&token);
         command.arg(millis(terms.call_timeout.saturating_add(PROBE_SLACK)));
         command.arg(tokens_per_ms(terms)).arg(terms.rate.burst.max(1));

@@ -45,8 +45,17 @@ impl Store {
         terms: &ChannelTerms,
         report: &Report,
     ) -> Result<Reported, StoreError> {
-        let key = self.inner.keys.control(channel);
-        let mut command = REPORT_SCRIPT.call([key.as_str()].into_iter());
+        self.report_by(&self.inner.keys.control(channel), terms, report).await
+    }
+
+    /// The same by the key of what steers the calls.
+    pub(super) async fn report_by(
+        &self,
+        key: &str,
+        terms: &ChannelTerms,
+        report: &Report,
+    ) -> Result<Reported, StoreError> {
+        let mut command = REPORT_SCRIPT.call([key].into_iter());
         command.arg(self.clock_argument()).arg(report.turns).arg(report.probe.as_deref().unwrap_or_default());
         command.arg(report.worked).arg(report.failed).arg(u8::from(report.refused));
         match report.throttled {

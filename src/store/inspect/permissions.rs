@@ -13,7 +13,7 @@ const NO_SCRIPT_SHA: &str = "0000000000000000000000000000000000000000";
 const KEY: &str = "{key}";
 
 /// Commands and their arguments, none of which changes anything as long as the key does not exist.
-const PROBES: [(&str, &[&str]); 19] = [
+const PROBES: [(&str, &[&str]); 22] = [
     ("SCRIPT LOAD", &["#!lua\nreturn 1"]),
     ("EVALSHA", &[NO_SCRIPT_SHA, "1", KEY]),
     // A Redis that forgot the scripts, as a new master has, gets their text with the call.
@@ -22,6 +22,9 @@ const PROBES: [(&str, &[&str]); 19] = [
     ("CLIENT UNBLOCK", &["0"]),
     ("TIME", &[]),
     ("HMGET", &[KEY, "field"]),
+    ("MGET", &[KEY]),
+    // Only if it is there.
+    ("SET", &[KEY, "value", "XX", "PX", "1"]),
     // A field without its value: an error, but only after the rights were looked at.
     ("HSET", &[KEY, "field", "value", "field"]),
     ("HDEL", &[KEY, "field"]),
@@ -30,6 +33,7 @@ const PROBES: [(&str, &[&str]); 19] = [
     ("ZREM", &[KEY, "member"]),
     ("XADD", &[KEY, "NOMKSTREAM", "*", "field", "value"]),
     ("XRANGE", &[KEY, "-", "+", "COUNT", "1"]),
+    ("XREVRANGE", &[KEY, "+", "-", "COUNT", "1"]),
     ("XGROUP CREATE", &[KEY, "group", "$"]),
     ("XREADGROUP", &["GROUP", "group", "consumer", "COUNT", "1", "STREAMS", KEY, ">"]),
     ("XACK", &[KEY, "group", "0-1"]),
