@@ -3,14 +3,11 @@
 //! A source is asked for quotes and answers within its own timeout. It never retries, keeps no state between calls and decides
 //! nothing: breaker, rate and deadline are whoever's asks, and the choice is `domain::carrier`'s.
 
-<<<<<<< HEAD
-mod rate_table;
-=======
 mod easypost;
 mod http_source;
+mod rate_table;
 mod shipengine;
 mod shippo;
->>>>>>> wt-hhttp
 
 use std::{pin::Pin, time::Duration};
 
@@ -21,14 +18,11 @@ use crate::{
     outbound::ErrorText,
 };
 
-<<<<<<< HEAD
-pub use rate_table::{Mistake, RateTable, RateTableError};
-=======
 pub use easypost::EasyPost;
 pub use http_source::{ACCOUNTS_MAX, ANSWER_BYTES_MAX, HttpSource, HttpSourceError};
+pub use rate_table::{Mistake, RateTable, RateTableError};
 pub use shipengine::ShipEngine;
 pub use shippo::Shippo;
->>>>>>> wt-hhttp
 
 /// The answer of a source.
 pub type QuoteFuture<'a> = Pin<Box<dyn Future<Output = Result<Quoted, QuoteFault>> + Send + 'a>>;

@@ -211,7 +211,6 @@ pub(super) static REPLAY_SCRIPT: LazyLock<Script> =
 pub(super) static DISCARD_SCRIPT: LazyLock<Script> =
     LazyLock::new(|| Script::new("discard", &with_parts(include_lua!("discard"), LETTERS)));
 
-<<<<<<< HEAD
 /// Takes a consumer out of a group when nothing is pending for it.
 pub(super) static LEAVE_GROUP_SCRIPT: LazyLock<Script> =
     LazyLock::new(|| Script::new("leave_group", &with_parts(include_lua!("leave_group"), "")));
@@ -220,16 +219,12 @@ pub(super) static LEAVE_GROUP_SCRIPT: LazyLock<Script> =
 pub(super) static KEEP_TURN_SCRIPT: LazyLock<Script> =
     LazyLock::new(|| Script::new("keep_turn", &with_parts(include_lua!("keep_turn"), "")));
 
-/// All scripts, to be loaded at start and walked through by tests.
-pub(super) fn all() -> [&'static Script; 12] {
-=======
 /// Counts a delivery.
 pub(super) static RECORD_SCRIPT: LazyLock<Script> =
     LazyLock::new(|| Script::new("record", &with_parts(include_lua!("record"), DELIVERIES)));
 
 /// All scripts, to be loaded at start and walked through by tests.
-pub(super) fn all() -> [&'static Script; 11] {
->>>>>>> wt-hstore
+pub(super) fn all() -> [&'static Script; 13] {
     [
         &TRANSACT_SCRIPT,
         &TRANSACT_GIVING_SCRIPT,
@@ -241,12 +236,9 @@ pub(super) fn all() -> [&'static Script; 11] {
         &DEAD_LETTERS_SCRIPT,
         &REPLAY_SCRIPT,
         &DISCARD_SCRIPT,
-<<<<<<< HEAD
         &LEAVE_GROUP_SCRIPT,
         &KEEP_TURN_SCRIPT,
-=======
         &RECORD_SCRIPT,
->>>>>>> wt-hstore
     ]
 }
 

@@ -8,15 +8,12 @@
 mod batches;
 mod bell;
 mod broken;
-<<<<<<< HEAD
+mod carrier_audit;
 mod carrier_http;
 mod carrier_http_shapes;
-=======
-mod carrier_audit;
 mod carrier_lists;
 mod carrier_sources;
 mod carrier_store;
->>>>>>> wt-hstore
 mod carts;
 mod carts_cut;
 mod carts_moved;
