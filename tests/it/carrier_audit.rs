@@ -50,7 +50,10 @@ async fn the_newest_come_first_each_once_while_more_happens() {
         ids.push(append(&shop, &format!("order {}", number % 2), &[number, 0, 255]).await);
     }
     ids.reverse();
-    let (seen, _) = pages(&shop, None, async || drop(append(&shop, "later", b"").await)).await;
+    let (seen, _) = pages(&shop, None, async || {
+        append(&shop, "later", b"").await;
+    })
+    .await;
     assert_eq!(seen.iter().map(|event| event.id).collect::<Vec<_>>(), ids);
     assert_eq!(seen[6].entry, entry("order 0", &[0, 0, 255]));
 
