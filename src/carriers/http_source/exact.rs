@@ -65,8 +65,8 @@ pub(crate) fn date_of(text: &str) -> Option<Date> {
 /// The day so many calendar days after `now` in UTC; None when the number is no number of days.
 pub(crate) fn date_in(days: i64, now: Timestamp) -> Option<Date> {
     let today = TimeZone::UTC.to_datetime(now).date();
-    let is_plausible = (0..=DAYS_MAX).contains(&days);
-    today.checked_add(SignedDuration::from_hours(24 * days)).ok().filter(|_| is_plausible)
+    let days = Some(days).filter(|days| (0..=DAYS_MAX).contains(days))?;
+    today.checked_add(SignedDuration::from_hours(24 * days)).ok()
 }
 
 /// An amount shared out over so many parcels: as decimal numbers whose sum is the amount.
