@@ -3,6 +3,7 @@
 //! Start: embedded Redis (or a look at a foreign one), store, listeners, workers, gRPC, HTTP. Stop: not ready, a grace, calls
 //! and pushes finish, what is queued for Redis is sent, Redis ends.
 
+pub mod carriers;
 mod foreign;
 pub mod repartition;
 
@@ -25,7 +26,7 @@ use crate::{
     channels::{Channel, Webhook, WebhookConfig},
     config::{self, ChannelKind, Config, Role},
     domain::{ChannelRules, ChannelTerms, PublishPolicy, RateTerms},
-    grpc::{self, ChannelInfo, CutOff, GrpcSettings, convert::ContractLimits},
+    grpc::{self, CarrierSettings, ChannelInfo, CutOff, GrpcSettings, convert::ContractLimits},
     http::{self, HttpState, Readiness},
     store::{
         Address, AtomicDomain, Clock, DurabilitySettings, LinkSettings, Store, StoreSettings,
@@ -101,7 +102,7 @@ impl Unfinished {
 
 /// Starts a gateway in this role; returns once it serves.
 pub async fn start(config: Config, role: Role, metrics: PrometheusHandle) -> Result<App> {
-    let setups = channel_setups(&config)?;
+    let setups = Setups { channels: channel_setups(&config)?, carriers: carriers::settings(&config)? };
     let (embedded, address) = redis(&config).await?;
     match raise(config, role, metrics, setups, address, embedded.is_some()).await {
         Ok(app) => Ok(App { embedded, ..app }),
@@ -126,11 +127,17 @@ async fn redis(config: &Config) -> Result<(Option<Embedded>, Address)> {
     }
 }
 
+/// What is built of the settings before anything starts.
+struct Setups {
+    channels: Vec<ChannelSetup>,
+    carriers: CarrierSettings,
+}
+
 async fn raise(
     config: Config,
     role: Role,
     metrics: PrometheusHandle,
-    setups: Vec<ChannelSetup>,
+    setups: Setups,
     address: Address,
     is_embedded: bool,
 ) -> Result<App> {
@@ -159,6 +166,7 @@ async fn raise(
     let grpc_address = grpc_listener.as_ref().map(TcpListener::local_addr).transpose()?;
 
     let failed = CancellationToken::new();
+    let Setups { channels: setups, carriers } = setups;
     let infos: Vec<ChannelInfo> = setups
         .iter()
         .map(|setup| ChannelInfo {
@@ -190,7 +198,7 @@ async fn raise(
     let mut cut_off = None;
     if let Some(grpc_listener) = grpc_listener {
         let (grpc_stop, grpc_failed) = (servers.stop.clone(), failed.clone());
-        let settings = grpc_settings(&config, infos);
+        let settings = grpc_settings(&config, infos, carriers);
         let (told, ended) = oneshot::channel();
         cut_off = Some(ended);
         servers.tasks.spawn(async move {
@@ -400,7 +408,7 @@ fn threads(config: &Config) -> usize {
     config.grpc.threads_of(std::thread::available_parallelism().map_or(1, usize::from))
 }
 
-fn grpc_settings(config: &Config, channels: Vec<ChannelInfo>) -> GrpcSettings {
+fn grpc_settings(config: &Config, channels: Vec<ChannelInfo>, carriers: CarrierSettings) -> GrpcSettings {
     GrpcSettings {
         threads: threads(config),
         message_bytes_max: config.grpc.message_bytes_max,
@@ -415,6 +423,7 @@ fn grpc_settings(config: &Config, channels: Vec<ChannelInfo>) -> GrpcSettings {
         connection_age_grace: config.grpc.connection_age_grace,
         limits: ContractLimits { ttl_default: config.holds.ttl_default, ttl_max: config.holds.ttl_max },
         channels,
+        carriers,
     }
 }
 

@@ -119,13 +119,33 @@ catalogue! {
     Counter READS = "stockgate_reads_total": "Counts answered, by source: copy of this process, or redis.";
     Gauge COPIED_SKUS = "stockgate_copied_skus": "SKUs of which this process keeps a copy, for reads that may be a little old.";
     Gauge WATCHES = "stockgate_watches": "WatchStock streams that are open.";
+    Counter CARRIER_SELECTIONS = "stockgate_carrier_selections_total": "Carriers chosen, by carrier and policy.";
+    Counter CARRIER_SELECTION_REFUSED = "stockgate_carrier_selection_refused_total": "Selections that chose no carrier, by reason.";
+    Histogram CARRIER_SELECTION_SECONDS = "stockgate_carrier_selection_seconds": "Time to choose a carrier.";
+    Histogram CARRIER_QUOTE_SECONDS = "stockgate_carrier_quote_seconds": "Time of one call to a source of carriers' prices, by source.";
+    Counter CARRIER_QUOTES = "stockgate_carrier_quotes_total": "What sources of carriers' prices did for selections, by source and outcome.";
+    Counter CARRIER_FALLBACKS = "stockgate_carrier_fallbacks_total": "Selections for which the fallback was asked, since no other source had a quote.";
+    Counter CARRIER_PARTIAL = "stockgate_carrier_partial_total": "Selections to which a source or a carrier did not answer that may have had a quote.";
+    Counter CARRIER_DELIVERIES = "stockgate_carrier_deliveries_total": "Deliveries recorded, by carrier and outcome.";
+    Gauge CARRIER_ON_TIME_RATIO = "stockgate_carrier_on_time_ratio": "Share of parcels in time that selections expect of a carrier as a whole, by carrier.";
+    Counter CARRIER_AUDIT_LOST = "stockgate_carrier_audit_lost_total": "Decisions on carriers that nobody saw written to the audit trail.";
     Gauge CONNECTIONS = "stockgate_connections": "gRPC connections that are open.";
     Counter CONNECTIONS_CLOSED = "stockgate_connections_closed_total": "gRPC connections closed, by why: caller, broken, age, overdue or drain.";
 }
 
 /// The metrics without labels, which are shown as 0 before the first time: a rate needs a start.
-const COUNTERS_FROM_ZERO: [&str; 7] =
-    [REPLAYS, BATCHES, EMBEDDED_RESTARTS, HOLDS_EXPIRED, EVENTS_FANNED_OUT, POISON_ENTRIES, BROKEN_RECORDS];
+const COUNTERS_FROM_ZERO: [&str; 10] = [
+    REPLAYS,
+    BATCHES,
+    EMBEDDED_RESTARTS,
+    HOLDS_EXPIRED,
+    EVENTS_FANNED_OUT,
+    POISON_ENTRIES,
+    BROKEN_RECORDS,
+    CARRIER_FALLBACKS,
+    CARRIER_PARTIAL,
+    CARRIER_AUDIT_LOST,
+];
 const GAUGES_FROM_ZERO: [&str; 6] =
     [QUEUE_CALLS, REDIS_UP, WATCHES, CONNECTIONS, UNCARRIED_SECONDS, COPIED_SKUS];
 

@@ -2,6 +2,11 @@
 
 use clap::Subcommand;
 
+use crate::{
+    app,
+    config::{CarrierSource, PriceOrigin},
+};
+
 use super::{CliError, Verdict, serve::ConfigArgs};
 
 /// Look at the settings.
@@ -18,6 +23,7 @@ impl ConfigCommand {
         match self {
             Self::Check(args) => {
                 let config = args.load()?;
+                app::carriers::check(&config).map_err(CliError::Gateway)?;
                 let redis = match &config.redis.url {
                     Some(url) => url.to_string(),
                     None => format!("embedded, in {}", config.embedded.data_dir.display()),
@@ -28,6 +34,14 @@ impl ConfigCommand {
                 println!("http      {}", config.http.listen);
                 for channel in &config.channels {
                     println!("channel   {} -> {}", channel.id, channel.url);
+                }
+                for CarrierSource { id, origin } in &config.carriers.sources {
+                    match origin {
+                        PriceOrigin::RateTable { file, .. } => {
+                            println!("carriers  {id} <- {}", file.display())
+                        }
+                        PriceOrigin::Http(origin) => println!("carriers  {id} <- {}", origin.url),
+                    }
                 }
             }
             Self::Manual => print!("{}", crate::config::DEFAULTS),

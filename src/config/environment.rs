@@ -4,7 +4,12 @@ use std::collections::BTreeMap;
 
 use ::config::{Value, ValueKind};
 
-use super::{Origin, Problem, layers, layers::Table, nearest, schema};
+use super::{
+    Origin, Problem, layers,
+    layers::Table,
+    lists::{self, List},
+    nearest, schema,
+};
 
 const PREFIX: &str = "STOCKGATE_";
 const LONG_PREFIX: &str = "STOCKGATE__";
@@ -79,12 +84,12 @@ fn set(tree: &mut Table, path: &str, value: Value, variable: &str) -> Result<(),
         origin: Origin::Variable(variable.to_owned()),
         nearest: nearest::setting(path).map(|near| spelled(&near)),
     };
-    if let Some(rest) = path.strip_prefix("channels.") {
+    if let Some((list, rest)) = List::of(path) {
         // An id may have two underscores in a row, so the field is what comes last.
         let (id, field) = rest.rsplit_once('.').ok_or_else(unknown)?;
-        let channel = channel_of(tree, &id.replace('.', "__"))
-            .map_err(|detail| Problem::NoChannel { variable: variable.to_owned(), detail })?;
-        channel.insert(field.to_owned(), value);
+        let section = section_of(list, tree, &id.replace('.', "__"))
+            .map_err(|detail| Problem::NoSuchId { variable: variable.to_owned(), detail })?;
+        section.insert(field.to_owned(), value);
         return Ok(());
     }
     let (section, field) = path.split_once('.').ok_or_else(unknown)?;
@@ -99,25 +104,26 @@ fn set(tree: &mut Table, path: &str, value: Value, variable: &str) -> Result<(),
     Ok(())
 }
 
-fn channel_of<'t>(tree: &'t mut Table, id: &str) -> Result<&'t mut Table, String> {
-    let items = match tree.get_mut("channels").map(|value| &mut value.kind) {
+fn section_of<'t>(list: List, tree: &'t mut Table, id: &str) -> Result<&'t mut Table, String> {
+    let List { path, one, .. } = list;
+    let home = list.home(tree).and_then(|(home, name)| home.get_mut(name));
+    let items = match home.map(|value| &mut value.kind) {
         Some(ValueKind::Array(items)) => items.as_mut_slice(),
         _ => &mut [],
     };
-    let ids: Vec<String> = items.iter().filter_map(layers::channel_id).map(str::to_owned).collect();
+    let ids: Vec<String> = items.iter().filter_map(lists::id).map(str::to_owned).collect();
     let is_meant = |written: &str| written.to_ascii_lowercase().replace('-', "_") == id;
     if ids.iter().filter(|written| is_meant(written)).count() > 1 {
-        return Err(
-            "fits more than one channel: give them ids that differ in more than case, - and _".to_owned()
-        );
+        return Err(format!(
+            "fits more than one {one}: give them ids that differ in more than case, - and _"
+        ));
     }
-    let meant = items.iter_mut().find(|item| layers::channel_id(item).is_some_and(is_meant));
+    let meant = items.iter_mut().find(|item| lists::id(item).is_some_and(is_meant));
     match meant.map(|item| &mut item.kind) {
         Some(ValueKind::Table(fields)) => Ok(fields),
-        _ if ids.is_empty() => Err(
-            "names a channel, but there is none: add a [[channels]] section with its id to the settings file"
-                .to_owned(),
-        ),
-        _ => Err(format!("names no channel: the settings file has {}", ids.join(", "))),
+        _ if ids.is_empty() => Err(format!(
+            "names a {one}, but there is none: add a [[{path}]] section with its id to the settings file"
+        )),
+        _ => Err(format!("names no {one}: the settings file has {}", ids.join(", "))),
     }
 }

@@ -4,9 +4,10 @@ use std::{collections::BTreeMap, fs, path::Path};
 
 use ::config::{File, FileFormat, Map, Source as _, Value, ValueKind};
 
-use crate::domain::ChannelId;
-
-use super::{DEFAULTS, Origin, Problem};
+use super::{
+    DEFAULTS, Origin, Problem,
+    lists::{LISTS, List},
+};
 
 /// A level of the tree of settings.
 pub(super) type Table = Map<String, Value>;
@@ -75,7 +76,8 @@ pub(super) fn merge(base: &mut Table, over: Table) {
 /// Where each setting of a tree was set, and how it is called.
 pub(super) struct Origins {
     by_path: BTreeMap<String, Origin>,
-    channels: Vec<String>,
+    /// Of each list the names of its sections.
+    sections: [Vec<String>; LISTS.len()],
 }
 
 /// Notes where everything in the tree was set.
@@ -84,7 +86,7 @@ pub(super) fn origins(tree: &Table) -> Origins {
     for (key, value) in tree {
         note(key.clone(), value, &mut by_path);
     }
-    Origins { by_path, channels: channel_names(tree) }
+    Origins { by_path, sections: LISTS.map(|list| list.names(tree)) }
 }
 
 fn note(path: String, value: &Value, by_path: &mut BTreeMap<String, Origin>) {
@@ -110,31 +112,6 @@ pub(super) fn origin(value: &Value) -> Origin {
     }
 }
 
-fn channel_names(tree: &Table) -> Vec<String> {
-    let Some(ValueKind::Array(items)) = tree.get("channels").map(|value| &value.kind) else {
-        return Vec::new();
-    };
-    items.iter().enumerate().map(|(index, item)| channel_name(index, item)).collect()
-}
-
-/// Returns `channels.ID`, or `channels[INDEX]` where there is no legal id.
-pub(super) fn channel_name(index: usize, channel: &Value) -> String {
-    channel_id(channel)
-        .filter(|id| ChannelId::parse(id).is_ok())
-        .map_or_else(|| format!("channels[{index}]"), |id| format!("channels.{id}"))
-}
-
-/// Returns the id of a channel as it was written.
-pub(super) fn channel_id(channel: &Value) -> Option<&str> {
-    let ValueKind::Table(table) = &channel.kind else {
-        return None;
-    };
-    match &table.get("id")?.kind {
-        ValueKind::String(id) => Some(id),
-        _ => None,
-    }
-}
-
 impl Origins {
     /// Where the setting at `path` was set.
     pub(super) fn of(&self, path: &str) -> Origin {
@@ -143,14 +120,14 @@ impl Origins {
 
     /// The setting's name for people: a channel by its id, not by its index.
     pub(super) fn name(&self, path: &str) -> String {
-        let mut parts = path.splitn(3, '.');
-        let (Some("channels"), Some(index)) = (parts.next(), parts.next()) else {
-            return path.to_owned();
-        };
-        let Some(channel) = index.parse().ok().and_then(|index: usize| self.channels.get(index)) else {
-            return path.to_owned();
-        };
-        parts.next().map_or_else(|| channel.clone(), |field| format!("{channel}.{field}"))
+        let named = List::of(path).and_then(|(list, rest)| {
+            let (index, field) =
+                rest.split_once('.').map_or((rest, None), |(index, field)| (index, Some(field)));
+            let at = LISTS.iter().position(|other| other.path == list.path)?;
+            let section = self.sections[at].get(index.parse::<usize>().ok()?)?;
+            Some(field.map_or_else(|| section.clone(), |field| format!("{section}.{field}")))
+        });
+        named.unwrap_or_else(|| path.to_owned())
     }
 
     /// The settings inside the section `path`; `path` itself when it has none or is no section.

@@ -3,10 +3,12 @@
 //! `config.default.toml` is compiled in and is the manual. [`Config::load`] reads nothing but its arguments and the
 //! files they name, finds all problems at once, and never shows a secret.
 
+mod carriers;
 mod channel;
 mod check;
 mod environment;
 mod layers;
+mod lists;
 mod nearest;
 mod problem;
 mod redis;
@@ -23,6 +25,7 @@ use std::{
 
 use serde::Deserialize;
 
+pub use carriers::{CarrierSource, Carriers, HttpKind, HttpOrigin, PriceOrigin, SOURCES_MAX};
 pub use channel::{CHANNELS_MAX, Channel, ChannelKind};
 pub use problem::{ConfigError, Origin, Problem};
 pub use redis::Redis;
@@ -81,6 +84,8 @@ pub struct Config {
     pub holds: Holds,
     /// From event to channel.
     pub propagation: Propagation,
+    /// How carriers are chosen and measured.
+    pub carriers: Carriers,
     /// Logs.
     pub log: Log,
     /// The channels; ids are unique.
@@ -109,6 +114,7 @@ impl Config {
         };
         let config = Self {
             channels: channel::convert(raw.channels, &raw.propagation, &origins, &mut problems),
+            carriers: carriers::convert(raw.carriers, &origins, &mut problems),
             redis: redis::convert(raw.redis, &origins, &mut problems),
             embedded: raw.embedded,
             grpc: raw.grpc,

@@ -1,6 +1,6 @@
 //! The nearest right name for a wrong one.
 
-use super::schema;
+use super::{lists::LISTS, schema};
 
 /// How alike two names must be before one is suggested for the other; lower ones are noise.
 const ALIKE_MIN: f64 = 0.75;
@@ -18,8 +18,8 @@ pub(super) fn setting(path: &str) -> Option<String> {
         return Some((*renamed).to_owned());
     }
     let (parent, field) = path.rsplit_once('.').unwrap_or(("", path));
-    if parent.starts_with("channels") {
-        return best(schema::channel_fields(), |known| alike(field, known))
+    if let Some(list) = LISTS.into_iter().find(|list| parent.starts_with(list.path)) {
+        return best(list.fields.iter().map(|(name, _)| *name), |known| alike(field, known))
             .map(|known| format!("{parent}.{known}"));
     }
     if parent.is_empty() {
@@ -77,6 +77,8 @@ mod tests {
         check("channels.web.secert", Some("channels.web.secret"));
         check("channels.web.warehouse", None);
         check("propagation.lag_warn", Some("propagation.lag_critical"));
+        check("carriers.sources.fedex.kye", Some("carriers.sources.fedex.key"));
+        check("carriers.cache", Some("carriers.cache_ttl"));
         check("redis.xyzzy", None);
     }
 }

@@ -84,9 +84,9 @@ pub enum Problem {
         /// What to write.
         fix: String,
     },
-    /// A variable that sets something of a channel that is not there.
+    /// A variable that sets something of a channel or a source that is not there.
     #[error("environment variable {variable} {detail}")]
-    NoChannel {
+    NoSuchId {
         /// The variable.
         variable: String,
         /// What there is instead.

@@ -7,13 +7,16 @@ use crate::domain::QUANTITY_MAX;
 
 use super::{
     Committer, Durability, Embedded, Grpc, Holds, Http, Log, Origin, Problem, Propagation, Reads,
-    channel::{CHANNELS_MAX, RawChannel},
+    carriers::RawCarriers,
+    channel::RawChannel,
     environment,
     layers::{self, Origins, Table},
+    lists::{LISTS, List},
     nearest,
     redis::RawRedis,
     shape::Shape::{
-        self, Address, HttpUrl, Integer, Label, LogFilter, Name, Number, RedisUrl, Secret, Span, Text, Words,
+        self, Address, Flag, HttpUrl, Integer, Label, LogFilter, Name, Names, Number, RedisUrl, Secret, Span,
+        Text, Words,
     },
 };
 
@@ -84,6 +87,17 @@ pub(super) const SETTINGS: &[(&str, Shape)] = &[
     ("propagation.breaker_cap", Span("10ms", "1h")),
     ("propagation.lag_critical", Span("1ms", "24h")),
     ("propagation.lag_cost", Span("1ms", "24h")),
+    ("carriers.select_timeout", Span("10ms", "1m")),
+    ("carriers.cache_ttl", Span("0s", "10m")),
+    ("carriers.policy", Words(&["cost_over_reliability", "cheapest", "fastest", "lateness_penalty"])),
+    ("carriers.half_life", Span("1h", "3650d")),
+    ("carriers.prior_on_time", Number(0.01, 1.0)),
+    ("carriers.prior_weight", Integer(0, 100_000)),
+    ("carriers.usual_percent", Integer(50, 99)),
+    ("carriers.usual_sample_min", Integer(1, 100_000)),
+    ("carriers.lane_postal_characters", Integer(0, 10)),
+    ("carriers.record_retention", Span("1h", "3650d")),
+    ("carriers.audit_max", Integer(100, 1_000_000_000)),
     ("log.level", LogFilter),
     ("log.format", Words(&["text", "json"])),
 ];
@@ -109,6 +123,22 @@ pub(super) const CHANNEL: &[(&str, Shape)] = &[
     ("max_age", Span("1s", "90d")),
 ];
 
+/// The settings of a source of carriers' prices, in the order of the manual.
+pub(super) const SOURCE: &[(&str, Shape)] = &[
+    ("id", Label),
+    ("kind", Words(&["rate_table", "easypost", "shippo", "shipengine"])),
+    ("file", Name),
+    ("fallback", Flag),
+    ("url", HttpUrl),
+    ("key", Secret),
+    ("key_file", Name),
+    ("accounts", Names),
+    ("timeout", Span("1ms", "1m")),
+    ("rate", Number(0.01, 100_000.0)),
+    ("burst", Integer(1, 100_000)),
+    ("concurrency", Integer(1, 1024)),
+];
+
 /// The settings as they are deserialized; channels are converted after that.
 #[derive(Deserialize)]
 pub(super) struct Raw {
@@ -121,6 +151,7 @@ pub(super) struct Raw {
     pub(super) durability: Durability,
     pub(super) holds: Holds,
     pub(super) propagation: Propagation,
+    pub(super) carriers: RawCarriers,
     pub(super) log: Log,
     #[serde(default)]
     pub(super) channels: Vec<RawChannel>,
@@ -134,11 +165,6 @@ pub(super) fn names() -> impl Iterator<Item = &'static str> {
 /// Returns the names of all sections, some more than once.
 pub(super) fn sections() -> impl Iterator<Item = &'static str> {
     names().filter_map(|name| name.split('.').next()).chain(["channels"])
-}
-
-/// Returns the names of what a channel may set.
-pub(super) fn channel_fields() -> impl Iterator<Item = &'static str> {
-    CHANNEL.iter().map(|(name, _)| *name)
 }
 
 /// Checks every known setting; a wrong one is noted and gets its default, so that the others can be read.
@@ -162,7 +188,9 @@ pub(super) fn check(tree: &mut Table, problems: &mut Vec<Problem>) {
             fields.insert(field.to_owned(), default);
         }
     }
-    check_channels(tree, &origins, problems);
+    for list in LISTS {
+        check_list(list, tree, &origins, problems);
+    }
 }
 
 fn find<'t>(
@@ -179,32 +207,31 @@ fn find<'t>(
     }
 }
 
-fn check_channels(tree: &mut Table, origins: &Origins, problems: &mut Vec<Problem>) {
-    let Some(channels) = tree.get_mut("channels") else { return };
-    let ValueKind::Array(items) = &mut channels.kind else {
-        problems.push(
-            origins.invalid("channels", "must be sections: write [[channels]] and id = \"…\"".to_owned()),
-        );
-        tree.remove("channels");
+fn check_list(list: List, tree: &mut Table, origins: &Origins, problems: &mut Vec<Problem>) {
+    let List { path, max, fields: shapes, .. } = list;
+    let Some((home, name)) = list.home(tree) else { return };
+    let Some(sections) = home.get_mut(name) else { return };
+    let ValueKind::Array(items) = &mut sections.kind else {
+        problems.push(origins.invalid(path, format!("must be sections: write [[{path}]] and id = \"…\"")));
+        home.remove(name);
         return;
     };
-    if items.len() > CHANNELS_MAX {
-        let detail = format!("are {}, must be at most {CHANNELS_MAX}", items.len());
-        problems.push(origins.invalid("channels", detail));
-        items.truncate(CHANNELS_MAX);
+    if items.len() > max {
+        problems.push(origins.invalid(path, format!("are {}, must be at most {max}", items.len())));
+        items.truncate(max);
     }
     for (index, item) in items.iter_mut().enumerate() {
         let ValueKind::Table(fields) = &mut item.kind else {
             problems.push(origins.invalid(
-                &format!("channels.{index}"),
-                "must be a section: write [[channels]] and id = \"…\"".to_owned(),
+                &format!("{path}.{index}"),
+                format!("must be a section: write [[{path}]] and id = \"…\""),
             ));
             item.kind = ValueKind::Table(Table::new());
             continue;
         };
-        for (field, shape) in CHANNEL {
+        for (field, shape) in shapes {
             let Some(Err(detail)) = fields.get(*field).map(|value| shape.check(value)) else { continue };
-            problems.push(origins.invalid(&format!("channels.{index}.{field}"), detail));
+            problems.push(origins.invalid(&format!("{path}.{index}.{field}"), detail));
             fields.remove(*field);
         }
     }

@@ -19,6 +19,10 @@ pub(super) enum Shape {
     Secret,
     /// Any text; empty is not set.
     Text,
+    /// True or false.
+    Flag,
+    /// Texts that are not empty; in a variable with commas between them.
+    Names,
     /// Text that is not empty.
     Name,
     /// 1 to 32 letters, digits, `-` or `_`.
@@ -41,7 +45,10 @@ pub(super) enum Shape {
     Span(&'static str, &'static str),
 }
 
-use Shape::{Address, HttpUrl, Integer, Label, LogFilter, Name, Number, RedisUrl, Secret, Span, Text, Words};
+use Shape::{
+    Address, Flag, HttpUrl, Integer, Label, LogFilter, Name, Names, Number, RedisUrl, Secret, Span, Text,
+    Words,
+};
 
 impl Shape {
     /// Says what the value must be when it may not be what it is.
@@ -55,6 +62,13 @@ impl Shape {
             Secret | Text => text.map(drop).ok_or_else(|| "must be text in quotes".to_owned()),
             Name if text.is_some_and(|text| !text.is_empty()) => Ok(()),
             Name => Err("must be text in quotes, and not empty".to_owned()),
+            Flag => match &value.kind {
+                ValueKind::Boolean(_) => Ok(()),
+                ValueKind::String(text) if is_from_variable(value) && text.parse::<bool>().is_ok() => Ok(()),
+                _ => Err(is("must be true or false".to_owned())),
+            },
+            Names if are_names(value) => Ok(()),
+            Names => Err("must be texts in quotes, none of them empty: [\"…\", \"…\"]".to_owned()),
             Label => match text.map(ChannelId::parse) {
                 Some(Ok(_)) => Ok(()),
                 Some(Err(problem)) => Err(is(problem.to_string())),
@@ -122,6 +136,18 @@ fn number(value: &Value) -> Option<f64> {
         ValueKind::Float(number) => Some(*number),
         ValueKind::String(text) if is_from_variable(value) => text.parse().ok(),
         _ => integer(value).map(|whole| whole as f64),
+    }
+}
+
+fn are_names(value: &Value) -> bool {
+    match &value.kind {
+        ValueKind::Array(items) => {
+            items.iter().all(|item| matches!(&item.kind, ValueKind::String(text) if !text.trim().is_empty()))
+        }
+        ValueKind::String(text) => {
+            is_from_variable(value) && text.split(',').all(|name| !name.trim().is_empty())
+        }
+        _ => false,
     }
 }
 

@@ -1,5 +1,6 @@
 //! Tests of the folder beside.
 
+mod carriers;
 mod channels;
 mod redis;
 
@@ -86,7 +87,7 @@ fn the_manual_shows_every_setting_of_a_channel_with_its_default() {
     let ValueKind::Array(mut items) = tree.remove("channels").unwrap().kind else { panic!("no channels") };
     let ValueKind::Table(fields) = items.remove(0).kind else { panic!("no section") };
     let written: BTreeSet<&str> = fields.keys().map(String::as_str).collect();
-    assert_eq!(written, schema::channel_fields().collect());
+    assert_eq!(written, schema::CHANNEL.iter().map(|(field, _)| *field).collect());
     let short = load(WEB, &[]).unwrap();
     let example = example.replace("secret = \"\"", "secret = \"whsec_x\"");
     let unset = ["secret_file", "cap", "rate", "burst"];
@@ -98,10 +99,14 @@ fn the_manual_shows_every_setting_of_a_channel_with_its_default() {
 /// The range in the comment above a setting is the one that is checked.
 #[test]
 fn the_manual_tells_the_range_of_every_setting() {
-    let lines: Vec<&str> = DEFAULTS.lines().map(|line| line.trim_start_matches("#channel ")).collect();
+    let lines: Vec<&str> = DEFAULTS
+        .lines()
+        .map(|line| line.trim_start_matches("#channel ").trim_start_matches("#source "))
+        .collect();
     let sectioned = schema::SETTINGS.iter().map(|(name, shape)| (name.split_once('.').unwrap(), shape));
     let channel = schema::CHANNEL.iter().map(|(field, shape)| (("[channels]", *field), shape));
-    for ((section, field), shape) in sectioned.chain(channel) {
+    let source = schema::SOURCE.iter().map(|(field, shape)| (("[carriers.sources]", *field), shape));
+    for ((section, field), shape) in sectioned.chain(channel).chain(source) {
         let range = match shape {
             Shape::Integer(from, to) => format!("{from} to {to}"),
             Shape::Number(from, to) => format!("{from} to {to}"),

@@ -42,6 +42,19 @@ pub enum Policy {
     },
 }
 
+/// Which policy, without what it has to know.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum PolicyKind {
+    /// [`Policy::CostOverReliability`].
+    CostOverReliability,
+    /// [`Policy::Cheapest`].
+    Cheapest,
+    /// [`Policy::Fastest`].
+    Fastest,
+    /// [`Policy::LatenessPenalty`].
+    LatenessPenalty,
+}
+
 impl Policy {
     /// Its word: `cost_over_reliability`, `cheapest`, `fastest` or `lateness_penalty`.
     pub fn as_str(self) -> &'static str {

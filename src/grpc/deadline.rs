@@ -30,7 +30,7 @@ const DIGITS_MAX: usize = 8;
 /// milliseconds) and still reaches the caller. Half the time is left to calls that have less than twice this.
 const HEAD_START: Duration = Duration::from_millis(2);
 
-/// When the answer of this call must be ready; found in the request's extensions, but not of unary calls: this layer
+/// When the answer of this call must be ready; found in the request's extensions, but not of most unary calls: this layer
 /// alone ends those, and one timer a call is enough.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub struct Deadline(pub Instant);
@@ -90,7 +90,7 @@ where
             return DeadlineFuture { call: Call::Free { inner: self.inner.call(request) } };
         };
         let deadline = Instant::now() + allowed;
-        if method.is_some_and(|known| known.shape != Shape::Unary) {
+        if method.is_some_and(|known| known.is_told_deadline) {
             request.extensions_mut().insert(Deadline(deadline));
         }
         let call = Call::Bounded {
@@ -184,6 +184,7 @@ mod tests {
     const DECREMENT: &str = "/stockgate.v1.StockService/Decrement";
     const GET_STOCK: &str = "/stockgate.v1.StockService/GetStock";
     const IMPORT: &str = "/stockgate.v1.InventoryService/ImportStock";
+    const SELECT: &str = "/stockgate.v1.CarrierService/SelectCarrier";
     const WATCH: &str = "/stockgate.v1.StockService/WatchStock";
     const TRANSACT: &str = "/stockgate.v1.StockService/Transact";
 
@@ -229,7 +230,7 @@ mod tests {
     }
 
     #[tokio::test]
-    async fn a_stream_finds_its_deadline() {
+    async fn who_must_see_to_it_finds_the_deadline() {
         let seen = |path, timeout| async move {
             let tell = service_fn(|request: Request<()>| {
                 let mut response = Response::new(Body::empty());
@@ -247,6 +248,8 @@ mod tests {
         assert!(is_about(seen(WATCH, Some("10S")).await, 10));
         assert!(is_about(seen(IMPORT, Some("2H")).await, 7_200));
         assert_eq!(seen(DECREMENT, Some("10S")).await, None);
+        assert!(is_about(seen(SELECT, Some("10S")).await, 10));
+        assert!(is_about(seen(SELECT, None).await, 60));
         assert_eq!(seen(WATCH, None).await, None);
         assert!(is_about(seen(TRANSACT, Some("10S")).await, 10));
         assert_eq!(seen(TRANSACT, None).await, None);

@@ -14,18 +14,23 @@ use hyper::body::Incoming;
 use tonic::{body::Body, service::Routes};
 use tower::Service;
 
-use crate::proto::stock_service_server::{SERVICE_NAME, StockServiceServer};
+use crate::proto::{
+    carrier_service_server::{CarrierServiceServer, SERVICE_NAME as CARRIER_SERVICE},
+    stock_service_server::{SERVICE_NAME as STOCK_SERVICE, StockServiceServer},
+};
 
 use super::{
     busy::{Busy, BusyCall, BusyRpc},
+    carrier::CarrierServer,
     stock::StockServer,
 };
 
-/// What a sale consists of, the rest of StockService, and all other services behind a router.
+/// What a sale consists of, the rest of StockService, CarrierService, and all other services behind a router.
 #[derive(Clone)]
 pub(super) struct Doors {
     pub(super) busy: Arc<Busy>,
     pub(super) stock: StockServiceServer<StockServer>,
+    pub(super) carrier: CarrierServiceServer<CarrierServer>,
     pub(super) others: Routes,
 }
 
@@ -42,8 +47,10 @@ impl Service<Request<Incoming>> for Doors {
         if let Some(rpc) = BusyRpc::of(&request) {
             return Either::Left(self.busy.call(rpc, request));
         }
-        Either::Right(if is_for(SERVICE_NAME, request.uri().path()) {
+        Either::Right(if is_for(STOCK_SERVICE, request.uri().path()) {
             self.stock.call(request)
+        } else if is_for(CARRIER_SERVICE, request.uri().path()) {
+            self.carrier.call(request)
         } else {
             Box::pin(self.others.call(request.map(Body::new)))
         })

@@ -9,6 +9,8 @@ pub struct Method {
     pub shape: Shape,
     /// Whether it may change something, so that a lost answer leaves the outcome unknown.
     pub writes: bool,
+    /// Whether its service is told the deadline, and answers with what it has by then.
+    pub is_told_deadline: bool,
 }
 
 /// How the messages of an rpc come.
@@ -38,15 +40,19 @@ const WATCH_STOCK: &str = "/stockgate.v1.StockService/WatchStock";
 const TRANSACT: &str = "/stockgate.v1.StockService/Transact";
 
 const fn writes(path: &'static str) -> Method {
-    Method { path, shape: Shape::Unary, writes: true }
+    Method { path, shape: Shape::Unary, writes: true, is_told_deadline: false }
 }
 
 const fn reads(path: &'static str) -> Method {
-    Method { path, shape: Shape::Unary, writes: false }
+    Method { path, shape: Shape::Unary, writes: false, is_told_deadline: false }
+}
+
+const fn streams(path: &'static str, shape: Shape, writes: bool) -> Method {
+    Method { path, shape, writes, is_told_deadline: true }
 }
 
 /// Every rpc, the busiest first: the search ends at the first hit.
-pub const METHODS: [Method; 27] = [
+pub const METHODS: [Method; 31] = [
     writes("/stockgate.v1.StockService/Decrement"),
     writes("/stockgate.v1.StockService/Reserve"),
     writes("/stockgate.v1.StockService/Commit"),
@@ -58,11 +64,11 @@ pub const METHODS: [Method; 27] = [
     reads("/stockgate.v1.StockService/GetHold"),
     // Burns the key that was never used.
     writes("/stockgate.v1.StockService/ResolveKey"),
-    Method { path: WATCH_STOCK, shape: Shape::ServerStream, writes: false },
-    Method { path: TRANSACT, shape: Shape::TwoWay, writes: true },
+    streams(WATCH_STOCK, Shape::ServerStream, false),
+    streams(TRANSACT, Shape::TwoWay, true),
     writes("/stockgate.v1.InventoryService/SetStock"),
     writes("/stockgate.v1.InventoryService/AdjustStock"),
-    Method { path: "/stockgate.v1.InventoryService/ImportStock", shape: Shape::ClientStream, writes: true },
+    streams("/stockgate.v1.InventoryService/ImportStock", Shape::ClientStream, true),
     reads("/stockgate.v1.InventoryService/ListStock"),
     reads("/stockgate.v1.InventoryService/ListEvents"),
     // Repairs, when asked to.
@@ -76,6 +82,11 @@ pub const METHODS: [Method; 27] = [
     writes("/stockgate.v1.ChannelService/ResumeChannel"),
     writes("/stockgate.v1.ChannelService/Resync"),
     reads("/stockgate.v1.ChannelService/GetStreamStats"),
+    // Changes nothing but the audit trail.
+    Method { is_told_deadline: true, ..reads("/stockgate.v1.CarrierService/SelectCarrier") },
+    writes("/stockgate.v1.CarrierService/RecordDelivery"),
+    reads("/stockgate.v1.CarrierService/ListCarriers"),
+    reads("/stockgate.v1.CarrierService/ListCarrierEvents"),
 ];
 
 impl Method {

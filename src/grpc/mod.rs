@@ -11,6 +11,7 @@ pub mod observe;
 pub mod size;
 
 mod busy;
+mod carrier;
 mod channel;
 mod decide;
 mod doors;
@@ -41,6 +42,7 @@ use tower::ServiceBuilder;
 use crate::{
     proto::{
         DESCRIPTORS,
+        carrier_service_server::{CarrierServiceServer, SERVICE_NAME as CARRIER_SERVICE},
         channel_service_server::{ChannelServiceServer, SERVICE_NAME as CHANNEL_SERVICE},
         inventory_service_server::{InventoryServiceServer, SERVICE_NAME as INVENTORY_SERVICE},
         stock_service_server::{SERVICE_NAME as STOCK_SERVICE, StockServiceServer},
@@ -49,6 +51,8 @@ use crate::{
 };
 
 use busy::Busy;
+use carrier::{CarrierLabels, CarrierServer};
+pub use carrier::{CarrierSettings, CarrierSource, CarrierWay, LiveSource};
 pub use channel::ChannelInfo;
 use channel::ChannelServer;
 use decide::Decider;
@@ -94,6 +98,8 @@ pub struct GrpcSettings {
     pub limits: convert::ContractLimits,
     /// The configured channels.
     pub channels: Vec<ChannelInfo>,
+    /// How carriers are chosen.
+    pub carriers: CarrierSettings,
 }
 
 /// What was not finished when the server had to end.
@@ -133,7 +139,7 @@ impl Health {
     /// Sets the whole server and each service.
     pub async fn set_serving(&self, serving: bool) {
         let status = if serving { ServingStatus::Serving } else { ServingStatus::NotServing };
-        for service in ["", STOCK_SERVICE, INVENTORY_SERVICE, CHANNEL_SERVICE] {
+        for service in ["", STOCK_SERVICE, INVENTORY_SERVICE, CHANNEL_SERVICE, CARRIER_SERVICE] {
             self.0.set_service_status(service, status).await;
         }
     }
@@ -152,6 +158,7 @@ struct Shared {
     /// One for each watch there may be.
     watch_places: Arc<Semaphore>,
     copy: Option<LevelCopy>,
+    carrier_labels: Arc<CarrierLabels>,
 }
 
 /// Serves on `listener` until told to stop, then lets calls finish for at most the drain timeout; says what did not.
@@ -167,7 +174,8 @@ pub async fn serve(
     let watch_places = Arc::new(Semaphore::new(settings.watches_max));
     let copy = reads::copy_of(settings.copied_skus_max);
     let refresh = settings.copy_refresh;
-    let shared = Shared { settings, health, watch_places, copy: copy.clone() };
+    let carrier_labels = Arc::<CarrierLabels>::default();
+    let shared = Shared { settings, health, watch_places, copy: copy.clone(), carrier_labels };
     let (senders, mut receivers): (Vec<_>, Vec<_>) = (0..count).map(|_| mpsc::channel(wire::BACKLOG)).unzip();
     // Falls with the first thread that ends, so that the others do not serve on alone.
     let stop = stop.child_token();
@@ -216,8 +224,10 @@ async fn serve_here(
     shared: Shared,
     stop: CancellationToken,
 ) -> Result<CutOff, GrpcError> {
-    let Shared { settings, health, watch_places, copy } = shared;
+    let Shared { settings, health, watch_places, copy, carrier_labels } = shared;
     let tasks = TaskTracker::new();
+    // Falls when the last call has ended.
+    let over = CancellationToken::new();
     let tail = Tail::default();
     tasks.spawn(store.clone().follow(tail.clone(), stop.clone()));
     let watches = Watches {
@@ -240,6 +250,8 @@ async fn serve_here(
     let busy = Busy { decider: decider.clone(), limits: settings.limits, message_bytes_max: bytes_max };
     let reads = Reads::new(store.clone(), copy);
     let stock = StockServer { decider: decider.clone(), reads, limits: settings.limits, watches, transacts };
+    let carrier =
+        CarrierServer::new(store.clone(), settings.carriers, carrier_labels, tasks.clone(), over.clone());
     let channel = ChannelServer { store, channels: settings.channels };
     let reflection = || {
         // The details of a problem are Any: a client that prints them asks what they are.
@@ -269,12 +281,15 @@ async fn serve_here(
         .prepare();
     // Its answers are bounded by the lines of a request. A limit that cut one off would do so after the change was made.
     let stock = StockServiceServer::new(stock).max_decoding_message_size(bytes_max);
+    let carrier = CarrierServiceServer::new(carrier)
+        .max_decoding_message_size(bytes_max)
+        .max_encoding_message_size(bytes_max);
     let calls = UnderWay::default();
     let service = ServiceBuilder::new()
         .layer(observe::ObserveLayer::new(calls.clone()))
         .layer(size::SizeLayer::new(bytes_max))
         .layer(deadline::DeadlineLayer::new(settings.default_deadline))
-        .service(Doors { busy: Arc::new(busy), stock, others });
+        .service(Doors { busy: Arc::new(busy), stock, carrier, others });
     let age = AgeTerms {
         max: settings.connection_age_max,
         grace: settings.connection_age_grace,
@@ -290,8 +305,9 @@ async fn serve_here(
         () = served => 0,
         calls = drained => calls,
     };
+    over.cancel();
     tasks.close();
-    // Watches and the tail end at once when told to stop.
+    // Watches, the tail and calls nobody waits for end at once when told to stop.
     let _ = timeout(FLUSH_PATIENCE, tasks.wait()).await;
     Ok(CutOff { calls, committers: 0 })
 }

@@ -4,7 +4,7 @@ use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 
 use crate::{
     domain::{ChannelId, EventId, Partition},
-    store::{DeadPosition, WalkPosition},
+    store::{DeadPosition, DeliveriesPosition, EntryId, WalkPosition},
 };
 
 use super::convert::Problem;
@@ -24,6 +24,10 @@ pub(super) enum Purpose {
     DeadLetters,
     /// ReplayDeadLetters and DiscardDeadLetters.
     Remedy,
+    /// ListCarriers.
+    Carriers,
+    /// ListCarrierEvents.
+    CarrierEvents,
 }
 
 impl Purpose {
@@ -35,6 +39,8 @@ impl Purpose {
             Self::Walk => 's',
             Self::DeadLetters => 'd',
             Self::Remedy => 'r',
+            Self::Carriers => 'c',
+            Self::CarrierEvents => 'e',
         }
     }
 }
@@ -143,6 +149,37 @@ pub(super) fn open_dead(field: &'static str, purpose: Purpose, token: &str) -> R
     read.ok_or_else(|| Problem::invalid(field, "is no token of this call: start over without one"))
 }
 
+/// The token of a place among what was measured of carriers.
+pub(super) fn seal_carriers(position: &DeliveriesPosition) -> String {
+    seal(Purpose::Carriers, position.as_str())
+}
+
+/// The place among what was measured of carriers; None at the beginning.
+pub(super) fn open_carriers(field: &'static str, token: &str) -> Result<Option<DeliveriesPosition>, Problem> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    open(field, Purpose::Carriers, token).map(|name| Some(DeliveriesPosition::after(name)))
+}
+
+/// The token of a place in the audit trail of carriers.
+pub(super) fn seal_carrier_events(before: EntryId) -> String {
+    seal(Purpose::CarrierEvents, &before.to_string())
+}
+
+/// The place in the audit trail of carriers; None at the newest.
+pub(super) fn open_carrier_events(field: &'static str, token: &str) -> Result<Option<EntryId>, Problem> {
+    if token.is_empty() {
+        return Ok(None);
+    }
+    let text = open(field, Purpose::CarrierEvents, token)?;
+    let entry = text
+        .split_once('-')
+        .and_then(|(ms, seq)| Some(EntryId { ms: ms.parse().ok()?, seq: seq.parse().ok()? }));
+    let bad = || Problem::invalid(field, "is no token of this call: start over without one");
+    entry.map(Some).ok_or_else(bad)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -171,5 +208,17 @@ mod tests {
             assert!(open_dead("t", Purpose::DeadLetters, &token).is_err());
         }
         assert_eq!(open_dead("t", Purpose::Remedy, "").expect("opens"), DeadToken::default());
+    }
+
+    #[test]
+    fn places_among_carriers_read_back() {
+        let position = DeliveriesPosition::after("dhl parcel DE:US");
+        let token = seal_carriers(&position);
+        assert_eq!(open_carriers("t", &token).expect("opens"), Some(position));
+        assert!(open_carrier_events("t", &token).is_err());
+        let entry = EntryId { ms: 5, seq: 7 };
+        assert_eq!(open_carrier_events("t", &seal_carrier_events(entry)).expect("opens"), Some(entry));
+        assert_eq!(open_carrier_events("t", "").expect("opens"), None);
+        assert!(open_carrier_events("t", &seal(Purpose::CarrierEvents, "5")).is_err());
     }
 }

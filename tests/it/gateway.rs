@@ -18,8 +18,8 @@ use nix::{
     unistd::Pid,
 };
 use stockgate::proto::{
-    channel_service_client::ChannelServiceClient, inventory_service_client::InventoryServiceClient,
-    stock_service_client::StockServiceClient,
+    carrier_service_client::CarrierServiceClient, channel_service_client::ChannelServiceClient,
+    inventory_service_client::InventoryServiceClient, stock_service_client::StockServiceClient,
 };
 use tokio::time::Instant;
 use tonic::transport::{Channel, Endpoint};
@@ -127,6 +127,12 @@ impl Setup {
         self
     }
 
+    /// Adds a source of carriers' prices, with all its settings.
+    pub(crate) fn source(mut self, settings: &str) -> Self {
+        write!(self.channels, "\n[[carriers.sources]]\n{settings}\n").unwrap();
+        self
+    }
+
     /// Writes the settings file.
     pub(crate) fn file(&self) -> PathBuf {
         let path = self.directory.path().join("settings.toml");
@@ -216,6 +222,10 @@ impl Gateway {
 
     pub(crate) fn channels(&self) -> ChannelServiceClient<Channel> {
         ChannelServiceClient::new(self.transport.clone())
+    }
+
+    pub(crate) fn carriers(&self) -> CarrierServiceClient<Channel> {
+        CarrierServiceClient::new(self.transport.clone())
     }
 
     pub(crate) fn pid(&self) -> u32 {
