@@ -1,5 +1,6 @@
 //! A closed loop: so many callers, each sends its next request when the last one is answered.
 
+mod order;
 mod paced;
 mod stream;
 mod wire;

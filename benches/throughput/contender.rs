@@ -7,7 +7,7 @@ use anyhow::Result;
 use crate::{
     front::{Front, Shelves},
     memory::Memory,
-    plan::{Load, Rival, Server},
+    plan::{Ask, Call, Load, Rival, Server},
     rig::{
         gateway::Gateway,
         process::{cpu_time, cpu_time_below},
@@ -94,8 +94,11 @@ impl Running {
         }
     }
 
-    /// What is left; None: it keeps no count.
+    /// What is left; None: it keeps no count, or nothing was to be sold.
     pub(crate) async fn count(&self, load: Load, sold: &[i64]) -> Result<Option<Books>> {
+        if matches!(load.ask, Ask::Call(Call::SelectCarrier)) {
+            return Ok(None);
+        }
         match self {
             Self::Rival(Rival::AtOnce, _) => Ok(None),
             Self::Gateway(_)

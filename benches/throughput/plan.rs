@@ -66,6 +66,8 @@ pub(crate) enum Call {
     Decrement { lines: usize },
     /// A Reserve of one unit, then its Commit.
     Pair,
+    /// A SelectCarrier for one parcel: no stock, and so no books.
+    SelectCarrier,
 }
 
 impl Server {
@@ -87,7 +89,7 @@ impl Ask {
     pub(crate) fn lines(self) -> usize {
         match self {
             Self::Call(Call::Decrement { lines }) => lines,
-            Self::Call(Call::Pair) | Self::Stream => 1,
+            Self::Call(Call::Pair | Call::SelectCarrier) | Self::Stream => 1,
         }
     }
 }
@@ -97,6 +99,14 @@ const PLENTY: i64 = 1_000_000_000;
 /// As installed.
 pub(crate) const DEFAULTS: &str = "";
 const FSYNC_ALWAYS: &str = "[embedded]\nfsync = \"always\"\n";
+/// The rate table of docs/rates.md as the only source.
+const RATES: &str = concat!(
+    "[[carriers.sources]]\nid = \"table\"\nkind = \"rate_table\"\nfile = \"",
+    env!("CARGO_MANIFEST_DIR"),
+    "/docs/rates/rates.toml\"\n"
+);
+/// Quotes that table has for the parcel that is asked for.
+pub(crate) const QUOTES: usize = 3;
 /// One script per call, each sent when its call comes.
 const NO_BATCHES: &str = "[committer]\nbatch_max = 1\nscripts_in_flight_max = 64\noverlap_calls_min = 1\n";
 
@@ -132,6 +142,7 @@ pub(crate) fn groups() -> Vec<Group> {
     let sold_out = Load { units: 0, ..BUSY };
     let alone = Load { in_flight: 1, ..BUSY };
     let always = Server::Gateway(FSYNC_ALWAYS);
+    let parcel = Load { ask: Ask::Call(Call::SelectCarrier), ..BUSY };
     vec![
         Group { name: HOT, contenders: rivals(BUSY) },
         Group { name: SPREAD, contenders: rivals(over(1_000)) },
@@ -190,6 +201,14 @@ pub(crate) fn groups() -> Vec<Group> {
                 line(CARTS_OF[2], OURS, cart(20)),
             ],
         },
+        Group {
+            name: CARRIERS,
+            contenders: vec![
+                line(ANSWERS_AT_ONCE, AT_ONCE, parcel),
+                line(SELECT, Server::Gateway(RATES), parcel),
+                line(SELECT_ALONE, Server::Gateway(RATES), Load { in_flight: 1, ..parcel }),
+            ],
+        },
     ]
 }
 
@@ -204,6 +223,7 @@ pub(crate) const ALONE: &str = "one call at a time";
 pub(crate) const PAIRS: &str = "Reserve and Commit";
 pub(crate) const CARTS: &str = "carts";
 pub(crate) const NODES: &str = "past one server";
+pub(crate) const CARRIERS: &str = "carriers";
 
 pub(crate) const ANSWERS_AT_ONCE: &str = "answers at once";
 pub(crate) const DECREMENT: &str = "Decrement";
@@ -219,4 +239,6 @@ pub(crate) const POSTGRES_SPREAD: &str = "PostgreSQL, 1,000 SKUs";
 pub(crate) const LARGE: &str = "100,000 SKUs";
 pub(crate) const HUGE: &str = "1,000,000 SKUs";
 pub(crate) const PAIR: &str = "pairs";
+pub(crate) const SELECT: &str = "SelectCarrier, rate table";
+pub(crate) const SELECT_ALONE: &str = "SelectCarrier, one at a time";
 pub(crate) const CARTS_OF: [&str; 3] = ["1 line", "5 lines", "20 lines"];

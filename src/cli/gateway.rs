@@ -10,8 +10,8 @@ use tonic::{
 
 use super::failure::CliError;
 use crate::proto::{
-    channel_service_client::ChannelServiceClient, inventory_service_client::InventoryServiceClient,
-    stock_service_client::StockServiceClient,
+    carrier_service_client::CarrierServiceClient, channel_service_client::ChannelServiceClient,
+    inventory_service_client::InventoryServiceClient, stock_service_client::StockServiceClient,
 };
 
 /// How long one call may take when `--timeout` is not given.
@@ -92,6 +92,11 @@ impl Gateway {
     /// Answers for the channels.
     pub(super) fn channels(&self) -> ChannelServiceClient<Channel> {
         ChannelServiceClient::new(self.channel.clone())
+    }
+
+    /// Chooses carriers.
+    pub(super) fn carriers(&self) -> CarrierServiceClient<Channel> {
+        CarrierServiceClient::new(self.channel.clone())
     }
 }
 

@@ -3,6 +3,7 @@
 //! Reading order: [`Cli`] (what can be said), `gateway` (the connection), one file per command, `output` (tables and
 //! JSON), `failure` (what went wrong, and the exit code for it).
 
+mod carriers;
 mod channels;
 mod completions;
 mod config;
@@ -88,6 +89,9 @@ enum Command {
     /// See what channels could not be told; tell them again, or give it up
     #[command(subcommand)]
     Dead(dead::DeadCommand),
+    /// Choose the carrier of a parcel, say what became of it, and see how well carriers keep their promises
+    #[command(subcommand)]
+    Carriers(carriers::CarriersCommand),
     /// Ask what an idempotency key was answered
     #[command(subcommand)]
     Keys(key::KeysCommand),
@@ -145,6 +149,7 @@ impl Cli {
             Command::Verify(command) => command.run(&self.gateway, self.output).await,
             Command::Channels(command) => command.run(&self.gateway, self.output).await,
             Command::Dead(command) => command.run(&self.gateway, self.output).await,
+            Command::Carriers(command) => command.run(&self.gateway, self.output).await,
             Command::Keys(command) => command.run(&self.gateway, self.output).await,
             Command::Load(command) => command.run(&self.gateway, self.output).await,
             Command::Exposure(command) => command.run(self.output),
@@ -190,6 +195,10 @@ mod tests {
             "stockgate dead list --channel web --sku A --error 503 --limit 0",
             "stockgate dead replay --dry-run",
             "stockgate dead discard --all --reason gone --actor ann",
+            "stockgate carriers quote --from DE:10115 --to FR:75001 --parcel 1200g:300x200x100 --currency EUR -o json",
+            "stockgate carriers record dhl/parcel DE-101:FR-750 --shipped 2026-11-20 --promised 2026-11-24 --failed lost",
+            "stockgate carriers list dhl --limit 0",
+            "stockgate carriers events --order-ref 17",
             "stockgate keys resolve A k1",
             "stockgate load --profile ramp --rate 500 -o json --html report.html --gateway http://shop:1 --allow-remote",
             "stockgate exposure --orders-per-day 2000 --poll-interval 5m --lag 20ms --growth -5 -o json",
@@ -216,6 +225,13 @@ mod tests {
             "stockgate dead discard --all --sku A",
             "stockgate channels resync",
             "stockgate channels resync web --all",
+            "stockgate carriers quote --from DE:10115 --to FR:75001 --parcel 1200g:300x200x100",
+            "stockgate carriers quote --from DE --to FR --currency EUR",
+            "stockgate carriers quote --from DE --to FR --parcel 1g:1x1x1 --currency EUR --refuse-late",
+            "stockgate carriers quote --from DE --to FR --parcel 1g:1x1x1 --currency EUR --policy lateness_penalty",
+            "stockgate carriers record dhl/parcel DE:FR --shipped 2026-11-20 --promised 2026-11-24",
+            "stockgate carriers record dhl/parcel DE:FR --shipped 2026-11-20 --promised 2026-11-24 --delivered 2026-11-23 --failed lost",
+            "stockgate carriers record dhl DE:FR --shipped 2026-11-20 --promised 2026-11-24 --failed lost",
             "stockgate repartition",
             "stockgate repartition --to 0",
             "stockgate repartition --to 4 --abandon",

@@ -10,12 +10,12 @@ use http::{HeaderMap, HeaderValue, Method, Request, Uri, header};
 use prost::Message;
 use stockgate::proto::{
     CommitRequest, CommitResponse, DecrementRequest, DecrementResponse, LineResult, ReserveRequest,
-    ReserveResponse,
+    ReserveResponse, SelectCarrierRequest, SelectCarrierResponse,
 };
 use tokio::net::TcpStream;
 use tonic::{Code, Status};
 
-use super::{Caller, Round};
+use super::{Caller, Round, order};
 use crate::plan::Call;
 
 /// What a server may send ahead: as much as the gateway lets its callers.
@@ -32,6 +32,9 @@ pub(super) struct Wire {
     decrement: Uri,
     reserve: Uri,
     commit: Uri,
+    select_carrier: Uri,
+    /// Made once: who measures should not reckon with dates.
+    order: SelectCarrierRequest,
 }
 
 impl Wire {
@@ -51,13 +54,15 @@ impl Wire {
         let mut headers = HeaderMap::new();
         headers.insert(header::CONTENT_TYPE, HeaderValue::from_static("application/grpc"));
         headers.insert(header::TE, HeaderValue::from_static("trailers"));
-        let method = |name| format!("http://{address}/stockgate.v1.StockService/{name}").parse();
+        let method = |name| format!("http://{address}/stockgate.v1.{name}").parse();
         Ok(Self {
             requests,
             headers,
-            decrement: method("Decrement")?,
-            reserve: method("Reserve")?,
-            commit: method("Commit")?,
+            decrement: method("StockService/Decrement")?,
+            reserve: method("StockService/Reserve")?,
+            commit: method("StockService/Commit")?,
+            select_carrier: method("CarrierService/SelectCarrier")?,
+            order: order::order()?,
         })
     }
 
@@ -82,6 +87,17 @@ impl Wire {
         let request = CommitRequest { hold_id, idempotency_key: caller.key(), ..Default::default() };
         let answer = self.call(self.commit.clone(), &request).await?;
         Ok(answer.map(|sold: CommitResponse| sold.lines))
+    }
+
+    /// Chooses a carrier; nothing is sold by it.
+    async fn select_carrier(&mut self, caller: &mut Caller) -> Result<Result<Vec<LineResult>, Status>> {
+        let request = SelectCarrierRequest { order_ref: caller.key(), ..self.order.clone() };
+        let answer: SelectCarrierResponse = match self.call(self.select_carrier.clone(), &request).await? {
+            Ok(answer) => answer,
+            Err(status) => return Ok(Err(status)),
+        };
+        order::check(&answer)?;
+        Ok(Ok(Vec::new()))
     }
 
     /// The answer to one call. Whoever has a clone waits for it before the next call, so there is always a place for it.
@@ -117,6 +133,7 @@ pub(super) async fn call_until(mut wire: Wire, mut caller: Caller, call: Call, r
         let answered = match call {
             Call::Decrement { lines } => wire.decrement(&caller.request(lines)).await?,
             Call::Pair => wire.pair(&mut caller).await?,
+            Call::SelectCarrier => wire.select_carrier(&mut caller).await?,
         };
         let now = Instant::now();
         round.note(now - asked, answered)?;

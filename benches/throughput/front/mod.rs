@@ -1,9 +1,10 @@
 //! The front of every rival: tonic's own server with the contract and the HTTP/2 settings of the gateway, on one thread, which
-//! knows Decrement and how to count. What decides is an [`Engine`].
+//! knows Decrement, how to count, and a SelectCarrier that is answered at once. What decides is an [`Engine`].
 //!
 //! It runs in a process of its own, as the gateway does, with what it needs below it, and ends when its standard input ends.
 
 mod at_once;
+mod carrier_at_once;
 mod optimistic;
 mod pool;
 mod postgres;
@@ -14,7 +15,9 @@ mod service;
 use std::{io::stdin, os::fd::AsFd as _, time::Duration};
 
 use anyhow::Result;
-use stockgate::proto::{DecrementRequest, DecrementResponse, Line, LineResult};
+use stockgate::proto::{
+    DecrementRequest, DecrementResponse, Line, LineResult, carrier_service_server::CarrierServiceServer,
+};
 use tokio::{
     io::AsyncReadExt as _,
     net::{TcpListener, unix::pipe},
@@ -95,7 +98,9 @@ async fn serve_engine<E: Engine>(engine: E) -> Result<()> {
         .max_concurrent_streams(Some(CONCURRENT_STREAMS_MAX))
         .initial_stream_window_size(Some(STREAM_WINDOW_BYTES))
         .initial_connection_window_size(Some(CONNECTION_WINDOW_BYTES))
-        .add_service(service::Service::new(engine));
+        .add_service(service::Service::new(engine))
+        // No rival chooses carriers: only who answers at once is asked.
+        .add_service(CarrierServiceServer::new(at_once::AtOnce));
     let incoming = TcpIncoming::from(listener).with_nodelay(Some(true));
     tokio::select! {
         served = server.serve_with_incoming(incoming) => served?,
