@@ -5,6 +5,7 @@
 
 pub mod carriers;
 mod foreign;
+mod redis;
 pub mod repartition;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -30,7 +31,7 @@ use crate::{
     http::{self, HttpState, Readiness},
     store::{
         Address, AtomicDomain, Clock, DurabilitySettings, LinkSettings, Store, StoreSettings,
-        embedded::{self, Embedded, EmbeddedConfig},
+        embedded::Embedded,
     },
     telemetry,
     workers::{self, ChannelSetup, WorkerSettings},
@@ -103,7 +104,7 @@ impl Unfinished {
 /// Starts a gateway in this role; returns once it serves.
 pub async fn start(config: Config, role: Role, metrics: PrometheusHandle) -> Result<App> {
     let setups = Setups { channels: channel_setups(&config)?, carriers: carriers::settings(&config)? };
-    let (embedded, address) = redis(&config).await?;
+    let (embedded, address) = redis::start(&config).await?;
     match raise(config, role, metrics, setups, address, embedded.is_some()).await {
         Ok(app) => Ok(App { embedded, ..app }),
         Err(error) => {
@@ -111,18 +112,6 @@ pub async fn start(config: Config, role: Role, metrics: PrometheusHandle) -> Res
                 embedded.stop().await;
             }
             Err(error)
-        }
-    }
-}
-
-/// Where the Redis of a process is; the embedded one, which it starts, when the settings name no other.
-async fn redis(config: &Config) -> Result<(Option<Embedded>, Address)> {
-    match &config.redis.address {
-        Some(address) => Ok((None, address.clone())),
-        None => {
-            let embedded = embedded::start(embedded_config(config)).await?;
-            let address = Address::parse(&embedded.url())?;
-            Ok((Some(embedded), address))
         }
     }
 }
@@ -333,21 +322,6 @@ async fn watch_pulse(
     }
     let leaving = Readiness::NotReady { reasons: vec!["shutting down".to_owned()] };
     tell(&leaving, &readiness, &health).await;
-}
-
-fn embedded_config(config: &Config) -> EmbeddedConfig {
-    let settings = &config.embedded;
-    EmbeddedConfig {
-        data_dir: settings.data_dir.clone(),
-        redis_server: settings.redis_server.clone(),
-        fsync: match settings.fsync {
-            config::Fsync::Everysec => embedded::Fsync::Everysec,
-            config::Fsync::Always => embedded::Fsync::Always,
-        },
-        start_timeout: settings.start_timeout,
-        load_timeout: settings.load_timeout,
-        stop_timeout: settings.stop_timeout,
-    }
 }
 
 fn store_settings(config: &Config, address: Address) -> StoreSettings {

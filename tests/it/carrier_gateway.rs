@@ -181,7 +181,7 @@ async fn without_redis_a_carrier_is_chosen_and_nothing_is_recorded() {
     let mut redis = Redis::start().await;
     let gateway = with_table(Setup::on(&redis), "").serve().await;
     let lane = select(&gateway, parcel()).await.lane;
-    redis.kill();
+    redis.kill().await;
     // What was read is known for a second.
     let answer = eventually("redis is missed", SOON, async || {
         Some(select(&gateway, parcel()).await).filter(|answer| answer.reliability_unknown)
@@ -190,7 +190,7 @@ async fn without_redis_a_carrier_is_chosen_and_nothing_is_recorded() {
     assert_eq!((carrier_of(&answer).as_str(), answer.event_id.as_str()), ("cheap", ""));
     let refused = gateway.carriers().record_delivery(late("t", &lane)).await.unwrap_err();
     assert_eq!(refused.code(), Code::Unavailable, "{refused:?}");
-    redis.revive().await;
+    redis.raise().await;
     eventually("decisions are written down again", SOON, async || {
         let answer = select(&gateway, parcel()).await;
         (!answer.event_id.is_empty() && !answer.reliability_unknown).then_some(())

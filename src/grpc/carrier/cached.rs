@@ -115,7 +115,8 @@ pub(super) fn name_of(shipment: &Shipment, now: Timestamp, sources: &[CarrierSou
     for Place { country, postal_code, state, city, street, is_residential } in
         [&shipment.origin, &shipment.destination]
     {
-        [country.code(), postal_code.as_str(), state.as_str(), city.as_str(), street.as_str()].map(&mut add);
+        let fields = [country.code(), postal_code.as_str(), state.as_str(), city.as_str(), street.as_str()];
+        fields.into_iter().for_each(&mut add);
         add(match is_residential {
             None => "",
             Some(true) => "home",

@@ -23,9 +23,11 @@ const FRESH_FOR: Duration = Duration::from_secs(1);
 const LANES_MAX: NonZeroUsize = NonZeroUsize::new(1024).expect("not zero");
 
 type Service = (CarrierName, ServiceName);
+/// What is known of services, and since when.
+type Services = HashMap<Service, (Instant, Evidence)>;
 
 /// What is known of services, by lane.
-pub(super) struct Knowledge(Mutex<LruCache<Lane, HashMap<Service, (Instant, Evidence)>>>);
+pub(super) struct Knowledge(Mutex<LruCache<Lane, Services>>);
 
 /// What is known of the quotes of one selection.
 pub(super) struct Known {
