@@ -5,7 +5,7 @@
 
 pub mod carriers;
 mod foreign;
-mod redis;
+mod redis_server;
 pub mod repartition;
 
 use std::{net::SocketAddr, sync::Arc, time::Duration};
@@ -104,7 +104,7 @@ impl Unfinished {
 /// Starts a gateway in this role; returns once it serves.
 pub async fn start(config: Config, role: Role, metrics: PrometheusHandle) -> Result<App> {
     let setups = Setups { channels: channel_setups(&config)?, carriers: carriers::settings(&config)? };
-    let (embedded, address) = redis::start(&config).await?;
+    let (embedded, address) = redis_server::start(&config).await?;
     match raise(config, role, metrics, setups, address, embedded.is_some()).await {
         Ok(app) => Ok(App { embedded, ..app }),
         Err(error) => {

@@ -43,7 +43,7 @@ pub enum Fulfilled {
 
 /// Carries out a wish.
 pub async fn fulfil(config: Config, wish: Wish, tell: Teller<'_>) -> Result<Fulfilled> {
-    let (own, address) = super::redis::start(&config).await?;
+    let (own, address) = super::redis_server::start(&config).await?;
     let settings = super::store_settings(&config, address);
     let done = async {
         if own.is_none() {

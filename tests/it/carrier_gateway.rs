@@ -205,7 +205,7 @@ async fn a_table_that_does_not_load_stops_the_start() {
     std::fs::write(setup.directory.path().join("cheap.csv"), "zone,weight_g_max,price\nall,30000,free\n")
         .unwrap();
     let (code, said) = setup.refusal().await;
-    assert_eq!(code, Some(1), "{said}");
+    assert_eq!(code, Some(3), "{said}");
     assert!(said.contains("carriers.sources.table") && said.contains("cheap.csv"), "{said}");
     let mut command = setup.command();
     command.args(["config", "check", "--config"]).arg(setup.file());
