@@ -5,6 +5,7 @@ use std::process::Output;
 use serde_json::Value;
 
 use crate::{
+    carrier_gateway::with_table,
     gateway::{Gateway, Setup},
     gateway_redis::Redis,
 };
@@ -38,7 +39,10 @@ async fn run(setup: &Setup, gateway_url: &str, line: &str) -> Ran {
 
 impl Shop {
     async fn open() -> Self {
-        let setup = Setup::on(Redis::shared().await);
+        Self::of(Setup::on(Redis::shared().await)).await
+    }
+
+    async fn of(setup: Setup) -> Self {
         let gateway = setup.serve().await;
         Self { setup, gateway }
     }
@@ -169,4 +173,46 @@ async fn an_import_whose_rows_are_in_doubt_says_how_to_repeat_it() {
     let ran = shop.run(import).await;
     assert_eq!(ran.code, 0, "{}", ran.stderr);
     assert_eq!((shop.gateway.level("A").await.on_hand, shop.gateway.level("B").await.on_hand), (5, 6));
+}
+
+#[tokio::test]
+async fn a_carrier_is_chosen_and_measured_on_the_command_line() {
+    let shop = Shop::of(with_table(Setup::on(Redis::shared().await), "")).await;
+    let quote = "carriers quote --from DE:10115 --to DE:80331 --parcel 500g:300x200x100 --value 49.90EUR --order-ref 17";
+    let chosen = shop.json(quote).await;
+    assert_eq!(chosen["chosen"]["carrier"], "cheap", "{chosen}");
+    let ran = shop.run(quote).await;
+    for part in ["chosen", "behind", "5.00 EUR", "lowest:", "more:", "lane DE-101:DE-803"] {
+        assert!(ran.stdout.contains(part), "{part:?} is not in {}", ran.stdout);
+    }
+
+    let days = "--shipped 2026-02-02 --promised 2026-02-04";
+    let record = format!("carriers record cheap/parcel DE-101:DE-803 {days} --delivered 2026-02-06 --key T1");
+    let ran = shop.run(&record).await;
+    assert_eq!((ran.code, ran.stdout.contains("recorded, key T1")), (0, true), "{}", ran.stderr);
+    let again = shop.json(&record).await;
+    assert_eq!(
+        (&again["replayed"], &again["performance"]["delivery_count"]),
+        (&Value::Bool(true), &1.into())
+    );
+    let other = record.replace("02-06", "02-07");
+    shop.check(&other, 1, &["IDEMPOTENCY_CONFLICT", "differingField=delivered_date", "--key T1"]).await;
+    let chosen = shop.json(quote).await;
+    assert_eq!(chosen["chosen"]["carrier"], "sure", "one late parcel makes the cheap one dearer: {chosen}");
+
+    let ran = shop.run("carriers list").await;
+    for part in ["rate_table", "cheap", "DE-101:DE-803"] {
+        assert!(ran.stdout.contains(part), "{part:?} is not in {}", ran.stdout);
+    }
+    let ran = shop.run("carriers events --order-ref 17").await;
+    assert_eq!(ran.stdout.matches("selection").count(), 3, "{}", ran.stdout);
+
+    let late = format!("{quote} --by 2027-01-01 --service dhl");
+    shop.check(&late, 1, &["NO_CARRIER", "not among the services allowed"]).await;
+    shop.check(&quote.replace("DE:80331", "XX:1"), 2, &["destination.country", "XX"]).await;
+    shop.check(&quote.replace("500g", "-5g"), 2, &["--parcel"]).await;
+    shop.check(&format!("{quote} --by 2026-02-01"), 2, &["promised_date"]).await;
+    shop.check(&format!("{quote} --currency USD"), 2, &["value"]).await;
+    shop.check("carriers record cheap/parcel DE-101 --shipped 2026-02-02 --promised 2026-02-04", 2, &[])
+        .await;
 }

@@ -28,7 +28,7 @@ impl Reliability {
 /// Deliveries of one carrier, or of one of its services on one lane. Weights are millionths of a delivery and fade with time.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Deliveries {
-    /// When the weights were right, ms.
+    /// When the last one was counted, ms; the weights are of that moment until they are faded.
     pub updated_ms: i64,
     /// How many were ever counted; never fades.
     pub count: u64,
@@ -43,11 +43,11 @@ pub struct Deliveries {
 }
 
 impl Deliveries {
-    /// The same at a later moment: each weight halved once per `half_life_ms`.
+    /// The same with the weights of a later moment, each halved once per `half_life_ms`. Fading twice is too much.
     pub fn faded(&self, now_ms: i64, half_life_ms: i64) -> Self {
         let fade = |weight: u64| faded(weight, now_ms - self.updated_ms, half_life_ms);
         Self {
-            updated_ms: self.updated_ms.max(now_ms),
+            updated_ms: self.updated_ms,
             count: self.count,
             total: fade(self.total),
             on_time: fade(self.on_time),
@@ -145,7 +145,7 @@ mod tests {
         lane.days = vec![0, 40 * PPM];
         let later = lane.faded(2_000, 1_000);
         assert_eq!((later.total, later.on_time, later.days[1], later.count), (25 * PPM, 0, 10 * PPM, 100));
-        assert_eq!(later.updated_ms, 2_000);
+        assert_eq!(later.updated_ms, 0, "nothing was counted since");
         assert_eq!(lane.faded(-5, 1_000).total, lane.total, "a clock that steps back forgets nothing");
     }
 
