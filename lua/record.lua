@@ -24,7 +24,7 @@
 -- ARGV[14] payload        bytes of the event
 --
 -- Returns recorded <event> <lane> <carrier>  counted; deliveries of both as they are now
---         replayed <event> <lane> <carrier>  counted before, by that event
+--         replayed <event> <lane> <carrier>  counted before, by that event; weights as they are now, updated when the last was counted
 --         conflict <fingerprint>             the key is that of another request
 --         broken <what>                      what is stored there does not parse; nothing was changed
 -- Emits   delivery, into the audit trail, whose oldest entries go
@@ -55,7 +55,7 @@ if not lane then return { 'broken', lane_name } end
 if not carrier then return { 'broken', carrier_name } end
 for _, one in ipairs({ lane, carrier }) do deliveries.fade(one, now, half_life_ms) end
 if kept then return { 'replayed', known_event, deliveries.write(lane), deliveries.write(carrier) } end
-for _, one in ipairs({ lane, carrier }) do deliveries.count(one, outcome, tonumber(days)) end
+for _, one in ipairs({ lane, carrier }) do deliveries.count(one, now, outcome, tonumber(days)) end
 local lane_text, carrier_text = deliveries.write(lane), deliveries.write(carrier)
 
 local event = redis.call('XADD', events_key, 'MAXLEN', '~', events_max, '*',

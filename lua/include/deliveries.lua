@@ -27,7 +27,7 @@ function deliveries.write(one)
   return table.concat(words, ' ')
 end
 
--- Halves each weight once per half-life. A clock that stepped back forgets nothing.
+-- Halves each weight once per half-life; count is to follow, or nothing may be written. A clock that stepped back forgets nothing.
 function deliveries.fade(one, now, half_life_ms)
   local elapsed_ms = now - one.updated_ms
   if elapsed_ms <= 0 then return end
@@ -35,11 +35,11 @@ function deliveries.fade(one, now, half_life_ms)
   one.total, one.on_time = math.floor(one.total * share), math.floor(one.on_time * share)
   one.failed = math.floor(one.failed * share)
   for bin = 1, BINS do one.days[bin] = math.floor(one.days[bin] * share) end
-  one.updated_ms = now
 end
 
 -- outcome: on_time, late or failed; days of those that arrived, 0 and up.
-function deliveries.count(one, outcome, days)
+function deliveries.count(one, now, outcome, days)
+  one.updated_ms = math.max(one.updated_ms, now)
   one.count, one.total = one.count + 1, one.total + ONE
   if outcome == 'failed' then
     one.failed = one.failed + ONE

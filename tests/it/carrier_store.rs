@@ -225,7 +225,7 @@ async fn what_is_long_ago_counts_less() {
         let RecordedDelivery::Replayed { lane, .. } = again else { panic!("{again:?}") };
         let read = known(&shop).await;
         assert_eq!((read.updated_ms, read.count), (lane.updated_ms, 5));
-        assert_eq!(lane.updated_ms, shop.now_ms());
+        assert!(lane.updated_ms < shop.now_ms(), "nothing was counted since");
         assert!(read.total.abs_diff(lane.total) <= 1 && read.on_time.abs_diff(lane.on_time) <= 1, "{ms}");
     }
     shop.pass(200 * HALF_LIFE_MS);

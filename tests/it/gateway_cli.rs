@@ -209,10 +209,10 @@ async fn a_carrier_is_chosen_and_measured_on_the_command_line() {
 
     let late = format!("{quote} --by 2027-01-01 --service dhl");
     shop.check(&late, 1, &["NO_CARRIER", "not among the services allowed"]).await;
-    shop.check(&quote.replace("DE:80331", "XX:1"), 2, &["destination.country", "XX"]).await;
+    shop.check(&quote.replace("DE:80331", "XX:1"), 2, &["--to", "XX"]).await;
     shop.check(&quote.replace("500g", "-5g"), 2, &["--parcel"]).await;
     shop.check(&format!("{quote} --by 2026-02-01"), 2, &["promised_date"]).await;
-    shop.check(&format!("{quote} --currency USD"), 2, &["value"]).await;
+    shop.check(&format!("{quote} --currency USD"), 2, &["value", "USD"]).await;
     shop.check("carriers record cheap/parcel DE-101 --shipped 2026-02-02 --promised 2026-02-04", 2, &[])
         .await;
 }
