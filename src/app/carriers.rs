@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::{Context as _, Result};
+use secrecy::ExposeSecret as _;
 use tokio::sync::Semaphore;
 use xxhash_rust::xxh3::xxh3_64;
 
@@ -72,8 +73,9 @@ fn server(id: &SourceId, origin: &HttpOrigin) -> Result<Arc<dyn Carrier>> {
 }
 
 fn live(origin: &HttpOrigin) -> LiveSource {
-    // Not the key: who has another for the same accounts gets the same prices.
-    let asked = format!("{:?} {} {:?}", origin.kind, origin.url.expose(), origin.accounts);
+    // The key too: without accounts it says whose prices these are, and a key for tests has others. Only the print leaves here.
+    let key = xxh3_64(origin.key.expose_secret().as_bytes());
+    let asked = format!("{:?} {} {:?} {key}", origin.kind, origin.url.expose(), origin.accounts);
     LiveSource {
         terms: ChannelTerms {
             breaker: BreakerTerms::default(),

@@ -20,13 +20,16 @@ use super::{
     Carrier, HttpSource, HttpSourceError, QuoteFault, QuoteFuture, Quoted,
     http_source::{Endpoint, Gathered},
 };
-use crate::domain::carrier::{Parcel, Shipment, SourceId};
+use crate::{
+    domain::carrier::{Parcel, Shipment, SourceId},
+    outbound::ErrorText,
+};
 
 use answer::Answer;
 use request::Question;
 
-/// Calls for one shipment that are under way at once.
-const CALLS_AT_ONCE_MAX: usize = 8;
+/// Each parcel is a call, and all of them have the time and the permit of one: a shipment of more is left to others.
+const PARCELS_MAX: usize = 8;
 
 /// Prices of EasyPost.
 pub struct EasyPost {
@@ -47,11 +50,15 @@ impl EasyPost {
 
     async fn ask(&self, shipment: &Shipment, now: Timestamp) -> Result<Quoted, QuoteFault> {
         let parcels = shipment.parcels.as_slice();
+        if parcels.len() > PARCELS_MAX {
+            let error = format!("has {} parcels, easypost is asked for at most {PARCELS_MAX}", parcels.len());
+            return Err(QuoteFault::RefusedShipment { error: ErrorText::new(&error) });
+        }
         let calls: Vec<_> = parcels.iter().map(|parcel| self.ask_one(shipment, parcel)).collect();
-        let answers: Vec<Answer> = stream::iter(calls).buffered(CALLS_AT_ONCE_MAX).try_collect().await?;
+        let answers: Vec<Answer> = stream::iter(calls).buffered(PARCELS_MAX).try_collect().await?;
         let mut gathered = Gathered::new(&self.source);
         answer::add_up(answers, now, &self.endpoint, &mut gathered);
-        Ok(gathered.finish(shipment.currency))
+        gathered.finish(shipment.currency)
     }
 
     async fn ask_one(&self, shipment: &Shipment, parcel: &Parcel) -> Result<Answer, QuoteFault> {

@@ -19,7 +19,7 @@ use crate::{domain::carrier::SourceId, outbound::client};
 
 pub use call::ANSWER_BYTES_MAX;
 pub(super) use call::Endpoint;
-pub(super) use exact::{Read, Written, date_in, date_of, number, shares};
+pub(super) use exact::{Read, Written, date_in, date_of, number, shares, working_date_in};
 pub(super) use gathered::{Gathered, Offer};
 
 /// The most carrier accounts one source may ask; EasyPost takes no more.

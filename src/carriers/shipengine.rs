@@ -49,7 +49,7 @@ impl Carrier for ShipEngine {
             let answer: Answer = self.endpoint.ask(&Question::new(shipment, &self.accounts)).await?;
             let mut gathered = Gathered::new(&self.source);
             answer.rate_response.gather(now, &self.endpoint, &mut gathered);
-            Ok(gathered.finish(shipment.currency))
+            gathered.finish(shipment.currency)
         })
     }
 }

@@ -47,7 +47,7 @@ impl Carrier for Shippo {
             let answer: Answer = self.endpoint.ask(&Question::new(shipment, &self.accounts)).await?;
             let mut gathered = Gathered::new(&self.source);
             answer.gather(now, &self.endpoint, &mut gathered);
-            Ok(gathered.finish(shipment.currency))
+            gathered.finish(shipment.currency)
         })
     }
 }

@@ -13,7 +13,10 @@ mod score;
 mod shipment;
 mod verdict;
 
-use std::{cmp::Ordering, fmt};
+use std::{
+    cmp::{Ordering, Reverse},
+    fmt,
+};
 
 use jiff::{ToSpan as _, civil::Date};
 
@@ -181,24 +184,36 @@ pub fn choose(quotes: Vec<(Quote, Evidence)>, wish: &Wish) -> Result<Choice, NoC
     Ok(Choice { candidates: ranked, ranked: ranked_count, misses_promise })
 }
 
+impl Wish {
+    /// Whether a quote may be chosen, unless it is too late.
+    pub fn admits(&self, quote: &Quote) -> bool {
+        self.objection(quote).is_none()
+    }
+
+    /// What speaks against a quote, whenever it arrives.
+    fn objection(&self, quote: &Quote) -> Option<Verdict> {
+        if quote.price.currency() != self.currency {
+            Some(Verdict::OtherCurrency { wanted: self.currency })
+        } else if !self.services.is_empty() && !self.services.iter().any(|allowed| allowed.holds(quote)) {
+            Some(Verdict::ServiceNotAllowed)
+        } else if self.collects && !quote.collects {
+            Some(Verdict::CollectsNothing)
+        } else if self.guaranteed_only && !quote.is_guaranteed {
+            Some(Verdict::NotGuaranteed)
+        } else {
+            None
+        }
+    }
+}
+
 fn judge(quote: Quote, evidence: Evidence, wish: &Wish) -> Candidate {
     let usual = || wish.asked_on.checked_add(i64::from(evidence.usual_days?).days()).ok();
     let arrives = quote.delivers.or_else(usual);
-    let verdict = if quote.price.currency() != wish.currency {
-        Verdict::OtherCurrency { wanted: wish.currency }
-    } else if !wish.services.is_empty() && !wish.services.iter().any(|allowed| allowed.holds(&quote)) {
-        Verdict::ServiceNotAllowed
-    } else if wish.collects && !quote.collects {
-        Verdict::CollectsNothing
-    } else if wish.guaranteed_only && !quote.is_guaranteed {
-        Verdict::NotGuaranteed
-    } else {
-        match (wish.promised, arrives) {
-            (Some(promised), Some(arrives)) if arrives > promised => Verdict::Late { promised },
-            (Some(promised), None) => Verdict::ArrivalUnknown { promised },
-            _ => Verdict::Running,
-        }
-    };
+    let verdict = wish.objection(&quote).unwrap_or_else(|| match (wish.promised, arrives) {
+        (Some(promised), Some(arrives)) if arrives > promised => Verdict::Late { promised },
+        (Some(promised), None) => Verdict::ArrivalUnknown { promised },
+        _ => Verdict::Running,
+    });
     let score = Score::of(quote.price, evidence.reliability, wish.policy);
     Candidate { quote, evidence, arrives, score, verdict }
 }
@@ -226,7 +241,7 @@ fn in_order(one: &Candidate, other: &Candidate, policy: Policy) -> Ordering {
     let rest = |candidate: &Candidate| {
         let quote = &candidate.quote;
         let flags = (!quote.is_guaranteed, !quote.collects, quote.delivers);
-        let known = (candidate.evidence.reliability, candidate.evidence.usual_days);
+        let known = (Reverse(candidate.evidence.reliability), candidate.evidence.usual_days);
         (
             quote.price.currency().code(),
             quote.price.minor(),

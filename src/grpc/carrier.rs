@@ -184,7 +184,10 @@ impl CarrierService for CarrierServer {
         &self,
         request: Request<proto::RecordDeliveryRequest>,
     ) -> Result<Response<proto::RecordDeliveryResponse>, Status> {
-        let delivery = convert::record_delivery(request.into_inner(), caller(), Timestamp::now())?;
+        let delivery = {
+            let retention = self.settings.forgetting.record_retention;
+            convert::record_delivery(request.into_inner(), caller(), Timestamp::now(), retention)?
+        };
         let recorded = self.store.record_delivery(&delivery, &self.settings.forgetting).await;
         let (event, of_lane, of_carrier, replayed) = match recorded.map_err(Problem::from)? {
             RecordedDelivery::Recorded { event, lane, carrier } => (event, lane, carrier, false),

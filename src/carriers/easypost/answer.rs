@@ -3,7 +3,7 @@
 use jiff::{Timestamp, civil::Date};
 use serde::Deserialize;
 
-use super::super::http_source::{Endpoint, Gathered, Offer, Read, Written, date_in, date_of};
+use super::super::http_source::{Endpoint, Gathered, Offer, Read, Written, date_of, working_date_in};
 use crate::domain::carrier::{Currency, Money};
 
 #[derive(Deserialize)]
@@ -58,7 +58,7 @@ pub(super) fn add_up(answers: Vec<Answer>, now: Timestamp, endpoint: &Endpoint, 
         for rate in answer.rates {
             match rate.0 {
                 Ok(rate) => add(&mut sums, Sum::of(rate, parcel, now)),
-                Err(error) => gathered.dropped("", &format!("a rate that cannot be read: {error}")),
+                Err(error) => gathered.unreadable(&error),
             }
         }
         messages.extend(answer.messages.into_iter().flatten().filter_map(|message| message.0.ok()));
@@ -89,7 +89,7 @@ impl Sum {
                 Money::from_decimal(rate.rate.as_str(), currency).map_err(|problem| format!("rate {problem}"))
             });
         let date = rate.delivery_date.as_deref().and_then(date_of);
-        let delivers = date.or_else(|| rate.delivery_days.and_then(|days| date_in(days, now)));
+        let delivers = date.or_else(|| rate.delivery_days.and_then(|days| working_date_in(days, now)));
         let is_guaranteed = rate.delivery_date_guaranteed == Some(true);
         let references = vec![rate.id.clone()];
         Self { rate, price, delivers, is_guaranteed, references, parcels: 1, last_parcel: parcel }

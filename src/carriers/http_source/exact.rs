@@ -2,7 +2,11 @@
 
 use std::fmt::Display;
 
-use jiff::{SignedDuration, Timestamp, civil::Date, tz::TimeZone};
+use jiff::{
+    SignedDuration, Timestamp,
+    civil::{Date, Weekday},
+    tz::TimeZone,
+};
 use rust_decimal::Decimal;
 use serde::{Deserialize, Deserializer, de::DeserializeOwned};
 use serde_json::value::RawValue;
@@ -11,6 +15,8 @@ use crate::domain::carrier::Money;
 
 /// A delivery further away than ten years is no delivery.
 const DAYS_MAX: i64 = 3_650;
+/// Working days are counted one by one.
+const WORKING_DAYS_MAX: i64 = 365;
 
 /// A decimal number as it was written: a JSON number or a string. Vendors write both, and floating point would change it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -67,6 +73,22 @@ pub(crate) fn date_in(days: i64, now: Timestamp) -> Option<Date> {
     let today = TimeZone::UTC.to_datetime(now).date();
     let days = Some(days).filter(|days| (0..=DAYS_MAX).contains(days))?;
     today.checked_add(SignedDuration::from_hours(24 * days)).ok()
+}
+
+/// The day so many working days, Monday to Friday, after `now` in UTC: for vendors that do not say which days they count, since a
+/// parcel that comes sooner breaks no promise. Begun on a weekend, Monday is the first.
+pub(crate) fn working_date_in(days: i64, now: Timestamp) -> Option<Date> {
+    let days = Some(days).filter(|days| (0..=WORKING_DAYS_MAX).contains(days))?;
+    let is_working = |date: &Date| !matches!(date.weekday(), Weekday::Saturday | Weekday::Sunday);
+    let mut date = TimeZone::UTC.to_datetime(now).date();
+    for _ in 0..days {
+        date = date.tomorrow().ok()?;
+        // Two days at most.
+        while !is_working(&date) {
+            date = date.tomorrow().ok()?;
+        }
+    }
+    Some(date)
 }
 
 /// An amount shared out over so many parcels: as decimal numbers whose sum is the amount.
@@ -130,6 +152,22 @@ mod tests {
         check(2, Some("2027-01-02"));
         for no_days in [-1, 3_651, i64::MAX, i64::MIN] {
             check(no_days, None);
+        }
+    }
+
+    #[test]
+    fn working_days_pass_over_weekends() {
+        let check = |now: &str, days, expected: Option<&str>| {
+            let date = working_date_in(days, now.parse().expect("a time"));
+            assert_eq!(date.map(|date| date.to_string()).as_deref(), expected, "{now} {days}");
+        };
+        check("2026-11-20T20:00:00Z", 0, Some("2026-11-20"));
+        check("2026-11-20T20:00:00Z", 1, Some("2026-11-23"));
+        check("2026-11-20T20:00:00Z", 6, Some("2026-11-30"));
+        check("2026-11-21T20:00:00Z", 1, Some("2026-11-23"));
+        check("2026-11-18T20:00:00Z", 2, Some("2026-11-20"));
+        for no_days in [-1, 366, i64::MAX, i64::MIN] {
+            check("2026-11-20T20:00:00Z", no_days, None);
         }
     }
 

@@ -1,8 +1,10 @@
 //! What an answer says, kept within bounds: quotes, and carriers that have none.
 
+use std::fmt;
+
 use jiff::civil::Date;
 
-use super::super::{QUOTES_MAX, Quoted, SilentCarrier};
+use super::super::{QUOTES_MAX, QuoteFault, Quoted, SilentCarrier};
 use crate::{
     domain::{
         Text,
@@ -29,11 +31,13 @@ pub(crate) struct Gathered {
     source: SourceId,
     quotes: Vec<Quote>,
     silent: Vec<SilentCarrier>,
+    /// Why a rate could not be read, when any was.
+    unreadable: Option<ErrorText>,
 }
 
 impl Gathered {
     pub(crate) fn new(source: &SourceId) -> Self {
-        Self { source: source.clone(), quotes: Vec::new(), silent: Vec::new() }
+        Self { source: source.clone(), quotes: Vec::new(), silent: Vec::new(), unreadable: None }
     }
 
     /// Takes an offer as a quote, unless carrier or service have no name.
@@ -61,6 +65,13 @@ impl Gathered {
         self.silent(carrier, false, ErrorText::new(reason));
     }
 
+    /// Takes note of a rate that is not of the shape it should have: there was a price, and nobody knows which.
+    pub(crate) fn unreadable(&mut self, error: &dyn fmt::Display) {
+        let error = ErrorText::new(&format!("a rate that cannot be read: {error}"));
+        self.silent("", true, error.clone());
+        self.unreadable.get_or_insert(error);
+    }
+
     /// Names a carrier that has no quote, or whose quotes may be incomplete.
     pub(crate) fn silent(&mut self, carrier: &str, is_transient: bool, message: ErrorText) {
         // One name for many services says it once.
@@ -79,13 +90,17 @@ impl Gathered {
         }
     }
 
-    /// The answer. Beyond [`QUOTES_MAX`] the dearest go, those in other currencies than the wanted one first.
-    pub(crate) fn finish(mut self, wanted: Currency) -> Quoted {
+    /// The answer, or that none of its rates can be read. Beyond [`QUOTES_MAX`] the dearest go, those in other currencies than the
+    /// wanted one first.
+    pub(crate) fn finish(mut self, wanted: Currency) -> Result<Quoted, QuoteFault> {
+        if let Some(error) = self.unreadable.filter(|_| self.quotes.is_empty()) {
+            return Err(QuoteFault::Failed { error });
+        }
         if self.quotes.len() > QUOTES_MAX {
             self.quotes.sort_by_key(|quote| (quote.price.currency() != wanted, quote.price.minor()));
             self.quotes.truncate(QUOTES_MAX);
         }
-        Quoted { quotes: self.quotes, silent: self.silent }
+        Ok(Quoted { quotes: self.quotes, silent: self.silent })
     }
 }
 
@@ -111,7 +126,7 @@ mod tests {
             });
             gathered.dropped("DHL", &format!("no {minor}"));
         }
-        let quoted = gathered.finish(euro);
+        let quoted = gathered.finish(euro).expect("all can be read");
         assert_eq!((quoted.quotes.len(), quoted.silent.len()), (QUOTES_MAX, SILENT_MAX));
         let dearest = |currency| {
             quoted.quotes.iter().map(|quote| quote.price).filter(move |p| p.currency() == currency)
@@ -140,7 +155,7 @@ mod tests {
         gathered.silent_unless_quoted("DHL_Express", true, ErrorText::new("slow"));
         gathered.silent_unless_quoted("UPS", false, ErrorText::new("no"));
         gathered.silent_unless_quoted("UPS", false, ErrorText::new("no"));
-        let quoted = gathered.finish(price.currency());
+        let quoted = gathered.finish(price.currency()).expect("all can be read");
         let said: Vec<(&str, bool, &str)> = quoted
             .silent
             .iter()

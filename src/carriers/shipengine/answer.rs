@@ -90,7 +90,7 @@ impl RateResponse {
         for rate in self.rates {
             match rate.0 {
                 Ok(rate) => rate.gather(now, endpoint, gathered),
-                Err(error) => gathered.dropped("", &format!("a rate that cannot be read: {error}")),
+                Err(error) => gathered.unreadable(&error),
             }
         }
         for rate in self.invalid_rates.into_iter().flatten().filter_map(|rate| rate.0.ok()) {

@@ -3,7 +3,7 @@
 use jiff::Timestamp;
 use serde::Deserialize;
 
-use super::super::http_source::{Endpoint, Gathered, Offer, Read, Written, date_in};
+use super::super::http_source::{Endpoint, Gathered, Offer, Read, Written, working_date_in};
 use crate::domain::carrier::{Currency, Money};
 
 #[derive(Deserialize)]
@@ -48,7 +48,7 @@ impl Answer {
         for rate in self.rates {
             match rate.0 {
                 Ok(rate) => rate.gather(now, gathered),
-                Err(error) => gathered.dropped("", &format!("a rate that cannot be read: {error}")),
+                Err(error) => gathered.unreadable(&error),
             }
         }
         for message in self.messages.into_iter().flatten().filter_map(|message| message.0.ok()) {
@@ -78,7 +78,7 @@ impl Rate {
                 carrier: &self.provider,
                 service,
                 price,
-                delivers: self.estimated_days.and_then(|days| date_in(days, now)),
+                delivers: self.estimated_days.and_then(|days| working_date_in(days, now)),
                 is_guaranteed: false,
                 reference: &self.object_id,
             }),

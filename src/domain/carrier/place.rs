@@ -79,8 +79,8 @@ pub struct Place {
     pub is_residential: Option<bool>,
 }
 
-/// Where parcels go from and to, as coarse as deliveries are counted: country and the first characters of the postal code of both
-/// ends, such as `DE-10:US-941`.
+/// Where parcels go from and to, as coarse as deliveries are counted: country and the first letters and digits of the postal code of
+/// both ends, such as `DE-10:US-941`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Lane(Arc<str>);
 
@@ -88,8 +88,10 @@ impl Lane {
     /// The lane between two places, with this many characters (0 to 10) of their postal codes.
     pub fn between(origin: &Place, destination: &Place, postal_characters: usize) -> Self {
         let end = |place: &Place| {
-            let code = place.postal_code.as_str();
-            match &code[..code.len().min(postal_characters)] {
+            // Without `-`, which some write and some do not: 00-950 and 00950 are one place.
+            let code = place.postal_code.as_str().chars().filter(|c| *c != '-');
+            let prefix: String = code.take(postal_characters).collect();
+            match prefix.as_str() {
                 "" => place.country.code().to_owned(),
                 prefix => format!("{}-{prefix}", place.country),
             }
@@ -163,7 +165,9 @@ mod tests {
         check(("de", "10 115"), ("US", "94107-1234"), 3, "DE-101:US-941");
         check(("GB", "sw1a 1aa"), ("HK", ""), 2, "GB-SW:HK");
         check(("DE", "10115"), ("FR", "75001"), 0, "DE:FR");
-        check(("US", "94107-1234"), ("US", "10"), 10, "US-94107-1234:US-10");
+        check(("US", "94107-1234"), ("US", "10"), 10, "US-941071234:US-10");
+        check(("PL", "00-950"), ("LV", "LV-1010"), 3, "PL-009:LV-LV1");
+        check(("PL", "00950"), ("SE", "SE-114 55"), 3, "PL-009:SE-SE1");
         for bad in ["", "DE", "DE:", "DE:ZZ", "de:FR", "DE-:FR", "DE-a:FR", "DE FR", "DE:FR:US"] {
             assert!(Lane::parse(bad).is_err(), "{bad}");
         }

@@ -43,6 +43,8 @@ pub enum Verdict {
 pub enum Ground {
     /// There is no other.
     OnlyOne,
+    /// There is no other, and it is late.
+    OnlyLate,
     /// What the policy makes of the prices.
     Score,
     /// The days; in a choice of the late the only thing that counts first.
@@ -89,7 +91,8 @@ pub(super) fn settle(ranked: &mut [Candidate], policy: Policy, misses_promise: b
     for (other, ground) in behind.iter_mut().zip(&grounds) {
         other.verdict = Verdict::Behind(*ground);
     }
-    chosen.verdict = Verdict::Chosen(grounds.first().copied().unwrap_or(Ground::OnlyOne));
+    let alone = if misses_promise { Ground::OnlyLate } else { Ground::OnlyOne };
+    chosen.verdict = Verdict::Chosen(grounds.first().copied().unwrap_or(alone));
 }
 
 impl Candidate {
@@ -98,12 +101,13 @@ impl Candidate {
         match &self.verdict {
             Verdict::Running => "nothing speaks against it".to_owned(),
             Verdict::Chosen(Ground::OnlyOne) => "the only one that fits".to_owned(),
+            Verdict::Chosen(Ground::OnlyLate) => format!("the only one, and late: {}", Arrival(self.arrives)),
             Verdict::Chosen(Ground::Score) => format!("lowest: {}", Sum { candidate: self, policy }),
             Verdict::Chosen(Ground::Days) => format!("soonest: {}", Arrival(self.arrives)),
             Verdict::Chosen(Ground::Name) => "others are as good: first by name".to_owned(),
             Verdict::Behind(Ground::Score) => format!("more: {}", Sum { candidate: self, policy }),
             Verdict::Behind(Ground::Days) => format!("later: {}", Arrival(self.arrives)),
-            Verdict::Behind(Ground::Name | Ground::OnlyOne) => {
+            Verdict::Behind(Ground::Name | Ground::OnlyOne | Ground::OnlyLate) => {
                 "as good, but not the first by name".to_owned()
             }
             Verdict::OtherCurrency { wanted } => {

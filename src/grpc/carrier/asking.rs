@@ -11,7 +11,7 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 
 use crate::{
     carriers::{QuoteFault, Quoted},
-    domain::carrier::{Quote, Shipment},
+    domain::carrier::{Quote, Shipment, Wish},
     proto,
     store::Store,
 };
@@ -153,7 +153,7 @@ pub(super) struct Asker {
 
 impl Asker {
     /// Asks all that have to be asked, until then at the latest.
-    pub(super) async fn ask(&self, shipment: Shipment, now: Timestamp, by: Instant) -> Asked {
+    pub(super) async fn ask(&self, shipment: Shipment, wish: &Wish, now: Timestamp, by: Instant) -> Asked {
         let shipment = Arc::new(shipment);
         let sources = &self.settings.sources;
         let mut answers = self.ask_live(&shipment, now, by).await;
@@ -162,8 +162,10 @@ impl Asker {
                 *answer = Some(from_table(source, &shipment, now).await);
             }
         }
-        let is_fallback = answers.iter().flatten().all(|answer| answer.quoted.quotes.is_empty())
-            && sources.iter().any(CarrierSource::is_fallback);
+        // Quotes that may not be chosen are as good as none: a carrier that collects money may be in the fallback only.
+        let is_in_vain = |answer: &SourceAnswer| !answer.quoted.quotes.iter().any(|quote| wish.admits(quote));
+        let is_fallback =
+            answers.iter().flatten().all(is_in_vain) && sources.iter().any(CarrierSource::is_fallback);
         for (answer, source) in answers.iter_mut().zip(sources) {
             if answer.is_none() && is_fallback {
                 *answer = Some(from_table(source, &shipment, now).await);

@@ -41,8 +41,6 @@ struct KeptQuote {
     is_guaranteed: bool,
     #[prost(bool, tag = "7")]
     collects: bool,
-    #[prost(string, tag = "8")]
-    reference: String,
 }
 
 #[derive(Clone, PartialEq, Message)]
@@ -68,7 +66,6 @@ pub(super) fn bytes(quoted: &Quoted) -> Vec<u8> {
         delivers: quote.delivers.map(|date| date.to_string()).unwrap_or_default(),
         is_guaranteed: quote.is_guaranteed,
         collects: quote.collects,
-        reference: quote.reference.as_str().to_owned(),
     };
     let silence = |silent: &SilentCarrier| KeptSilence {
         carrier: silent.carrier.as_str().to_owned(),
@@ -92,7 +89,8 @@ pub(super) fn read(source: &SourceId, bytes: &[u8]) -> Option<Quoted> {
             delivers: if kept.delivers.is_empty() { None } else { Some(kept.delivers.parse().ok()?) },
             is_guaranteed: kept.is_guaranteed,
             collects: kept.collects,
-            reference: Text::parse(kept.reference).ok()?,
+            // The one it had belongs to the order that was asked for.
+            reference: Text::default(),
         })
     };
     let silence = |kept: KeptSilence| SilentCarrier {

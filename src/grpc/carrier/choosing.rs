@@ -7,9 +7,9 @@ use prost::Message as _;
 use tokio::time::Instant;
 
 use crate::{
-    domain::carrier::{Candidate, Choice, Evidence, Lane, NoChoice, Quote, Wish, choose},
+    domain::carrier::{Candidate, Choice, Evidence, Lane, NoChoice, Quote, Verdict, Wish, choose},
     proto,
-    store::{CarrierEntry, CarrierEventKind},
+    store::{CarrierEntry, CarrierEventKind, StoreError},
 };
 
 use super::{
@@ -23,7 +23,9 @@ use super::{
 };
 
 /// Losers an entry of the audit trail names.
-const AUDITED_LOSERS_MAX: usize = 20;
+const AUDITED_LOSERS_MAX: usize = 5;
+/// Carriers without a quote that an entry names, of each source.
+const AUDITED_SILENT_MAX: usize = 3;
 /// The most that is kept of the caller's time for what comes after the prices.
 const MARGIN_MAX: Duration = Duration::from_millis(400);
 
@@ -63,12 +65,13 @@ impl CarrierServer {
         }
         let budget = Budget::of(begun, deadline, settings.select_timeout);
         let lane = Lane::between(&shipment.origin, &shipment.destination, settings.lane_postal_characters);
-        let mut asked = self.asker.ask(shipment, now, budget.prices_by).await;
+        let mut asked = self.asker.ask(shipment, &wish, now, budget.prices_by).await;
         let (quotes, is_guess) =
             self.with_evidence(std::mem::take(&mut asked.quotes), &lane, budget.answer_by).await;
         let Decision { candidates, misses_promise, none } = Decision::of(choose(quotes, &wish));
         let carrier = candidates.first().map(|chosen| chosen.quote.carrier.clone());
-        let problem = none.map(|some_are_late| no_choice(some_are_late, &candidates, &asked, &wish));
+        let problem =
+            none.map(|some_are_late| no_choice(some_are_late, &candidates, is_guess, &asked, &wish));
 
         let judged = candidates.into_iter().map(|candidate| convert::judged_quote(candidate, wish.policy));
         let mut judged: Vec<proto::JudgedQuote> = judged.collect();
@@ -78,11 +81,12 @@ impl CarrierServer {
             policy: convert::carrier_policy(wish.policy).into(),
             quotes: judged,
             quote_count,
-            sources: asked.reports,
+            sources: asked.reports.iter().map(audited).collect(),
             partial: asked.is_partial,
             fallback: asked.is_fallback,
             misses_promise,
             lane: lane.to_string(),
+            reliability_unknown: is_guess,
             promised_date: wish.promised.map(|date| date.to_string()).unwrap_or_default(),
         };
         let entry = CarrierEntry {
@@ -104,7 +108,7 @@ impl CarrierServer {
         Ok(proto::SelectCarrierResponse {
             chosen: judged.next(),
             others: judged.chain(losers).collect(),
-            sources: decision.sources,
+            sources: asked.reports,
             partial: decision.partial,
             fallback: decision.fallback,
             misses_promise,
@@ -149,7 +153,24 @@ impl Decision {
     }
 }
 
-fn no_choice(some_are_late: bool, candidates: &[Candidate], asked: &Asked, wish: &Wish) -> Problem {
+/// What the audit trail keeps of what a source did.
+fn audited(report: &proto::SourceReport) -> proto::SourceReport {
+    let silent = report.silent_carriers.iter().take(AUDITED_SILENT_MAX).cloned().collect();
+    proto::SourceReport { silent_carriers: silent, ..report.clone() }
+}
+
+fn no_choice(
+    some_are_late: bool,
+    candidates: &[Candidate],
+    is_guess: bool,
+    asked: &Asked,
+    wish: &Wish,
+) -> Problem {
+    let is_unknown = |candidate: &Candidate| matches!(candidate.verdict, Verdict::ArrivalUnknown { .. });
+    if is_guess && candidates.iter().any(is_unknown) {
+        // What is usual on this lane may be known, and could not be read: that is no answer for good.
+        return StoreError::Unavailable { source: None }.into();
+    }
     if candidates.is_empty() && asked.is_partial {
         let words = asked.words.iter().map(|(source, word)| (source.as_str(), *word));
         return convert::carriers_silent(words);

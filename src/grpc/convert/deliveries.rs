@@ -1,6 +1,8 @@
 //! RecordDelivery and the lists of carriers: requests read, and what is known of carriers as the contract tells it.
 
-use jiff::{Timestamp, civil::Date};
+use std::time::Duration;
+
+use jiff::{Timestamp, ToSpan as _, civil::Date};
 use prost::Message as _;
 
 use crate::{
@@ -23,11 +25,12 @@ use super::{
     violations::Violations,
 };
 
-/// Reads a RecordDelivery that came `now`.
+/// Reads a RecordDelivery that came `now`. What ended longer ago than records are kept is refused: a repeat of it would count again.
 pub fn record_delivery(
     request: proto::RecordDeliveryRequest,
     client: ClientId,
     now: Timestamp,
+    record_retention: Duration,
 ) -> Result<DeliveryToRecord, Problem> {
     let mut bad = Violations::default();
     let key = bad.take("idempotency_key", IdempotencyKey::parse(&request.idempotency_key));
@@ -43,6 +46,13 @@ pub fn record_delivery(
     for (field, date) in [("shipped_date", shipped), ("delivered_date", delivered.flatten())] {
         if let Some(date) = date.filter(|date| *date > latest_today(now)) {
             bad.add(field, format_args!("must not be in the future, is {date}"));
+        }
+    }
+    let oldest = oldest(now, record_retention);
+    for (field, date) in [("promised_date", promised), ("delivered_date", delivered.flatten())] {
+        if let Some(date) = date.filter(|date| *date < oldest) {
+            let what = "must not be longer ago than carriers.record_retention, before";
+            bad.add(field, format_args!("{what} {oldest}, is {date}: such a repeat would not be known"));
         }
     }
     if let (Some(delivered), Some(failure)) = (delivered, failure)
@@ -123,6 +133,12 @@ fn outcome(shipped: Date, promised: Date, delivered: Option<Date>) -> DeliveryOu
     }
 }
 
+/// The first day of which records are surely still known.
+fn oldest(now: Timestamp, record_retention: Duration) -> Date {
+    let days = i64::try_from(record_retention.as_secs() / 86_400).unwrap_or(i64::MAX);
+    latest_today(now).checked_sub(days.min(36_500).days()).unwrap_or(Date::MIN)
+}
+
 fn not_before(bad: &mut Violations, field: &'static str, date: Option<Date>, shipped: Option<Date>) {
     if let (Some(date), Some(shipped)) = (date, shipped)
         && date < shipped
@@ -171,8 +187,10 @@ pub fn performance(
     reliability: Reliability,
 ) -> proto::CarrierPerformance {
     let ppm = |weight: u64| {
-        let share = (weight.min(deliveries.total) * PPM).checked_div(deliveries.total);
-        number(share.unwrap_or(0))
+        // Both are millionths already: their product is beyond 64 bits for a carrier of millions of parcels.
+        let product = u128::from(weight.min(deliveries.total)) * u128::from(PPM);
+        let share = product.checked_div(u128::from(deliveries.total)).unwrap_or(0);
+        number(u64::try_from(share).unwrap_or(PPM))
     };
     let days = |percent| deliveries.days_within(percent, 0).map(i32::from);
     proto::CarrierPerformance {

@@ -9,6 +9,8 @@ use crate::domain::{ClientId, Text};
 
 use super::super::{EntryId, Store, StoreError};
 
+/// A page ends with the entry that makes it so large: far below what a message may have.
+const PAGE_BYTES: usize = 1_000_000;
 /// Entries read by one command while those of one order are looked for.
 const READ_ENTRIES: usize = 250;
 /// Reads one page costs at most: an order's page may come back short, with a place to go on.
@@ -87,7 +89,7 @@ impl Store {
         EntryId::parse(&id).ok_or_else(|| corrupt("XADD", &id))
     }
 
-    /// Reads at most `count` (1 and up) entries, of one order or of all, before a place, the newest first.
+    /// Reads at most `count` (1 and up) entries, of one order or of all, before a place, the newest first; fewer when they are large.
     pub async fn carrier_events(
         &self,
         order_ref: Option<&str>,
@@ -96,9 +98,11 @@ impl Store {
     ) -> Result<CarrierEventPage, StoreError> {
         let count = count.max(1);
         let mut page = CarrierEventPage { events: Vec::new(), next: before };
+        let mut bytes = 0;
         for _ in 0..READS_MAX {
             // Of all orders, what is read is what is wanted.
-            let read_max = order_ref.map_or(count - page.events.len(), |_| READ_ENTRIES);
+            let wanted = order_ref.map_or(count - page.events.len(), |_| READ_ENTRIES);
+            let read_max = wanted.min(READ_ENTRIES);
             let read = self.carrier_entries(page.next, read_max).await?;
             let is_last = read.len() < read_max;
             for (id, entry) in read {
@@ -109,9 +113,10 @@ impl Store {
                     continue;
                 };
                 if order_ref.is_none_or(|order_ref| order_ref == entry.order_ref.as_str()) {
+                    bytes += entry.payload.len();
                     page.events.push(KeptCarrierEvent { id, entry });
                 }
-                if page.events.len() == count {
+                if page.events.len() == count || bytes >= PAGE_BYTES {
                     return Ok(page);
                 }
             }
