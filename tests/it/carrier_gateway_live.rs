@@ -105,6 +105,20 @@ async fn the_fallback_is_asked_when_nobody_else_has_a_quote() {
     assert!(answer.fallback && answer.partial);
 }
 
+/// What only the table has, such as carriers that collect money, must be found while the servers answer.
+#[tokio::test]
+async fn the_fallback_is_asked_when_the_quotes_of_others_may_not_be_chosen() {
+    let (url, _) = server(StatusCode::OK).await;
+    let setup = live(Setup::on(Redis::shared().await), "good", &url);
+    let gateway = with_table(setup, "fallback = true").serve().await;
+    let only = SelectCarrierRequest { services_allowed: vec!["sure".to_owned()], ..parcel() };
+    let answer = select(&gateway, only).await;
+    assert_eq!((outcomes(&answer), carrier_of(&answer).as_str()), (vec![Answered, Answered], "sure"));
+    assert!(answer.fallback && !answer.partial);
+    let late = answer.others.iter().map(|other| other.verdict());
+    assert_eq!(late.collect::<Vec<_>>(), [QuoteVerdict::ServiceNotAllowed, QuoteVerdict::ServiceNotAllowed]);
+}
+
 #[tokio::test]
 async fn without_any_answer_the_caller_is_told_to_come_back() {
     let setup = live(Setup::on(Redis::shared().await), "dead", &dead().await);
@@ -128,7 +142,13 @@ async fn the_same_is_asked_once_and_another_weight_again() {
     })
     .await;
     let calls = asked.load(Ordering::SeqCst);
-    assert_eq!(second.chosen.unwrap().quote, first.chosen.unwrap().quote);
+    let [first, second] = [first, second].map(|answer| answer.chosen.unwrap().quote.unwrap());
+    assert_eq!(
+        (first.reference.as_str(), second.reference.as_str()),
+        ("rate_1", ""),
+        "rate_1 is of the first order"
+    );
+    assert_eq!(Quote { reference: String::new(), ..first }, second);
     assert_eq!(outcomes(&select(&gateway, parcel()).await), [Cached]);
     assert_eq!(asked.load(Ordering::SeqCst), calls);
     let mut heavier = parcel();

@@ -189,16 +189,16 @@ async fn easypost_is_asked_in_inches_and_ounces() {
     let carrier = EasyPost::new(settings(&url)).unwrap();
     let one = [
         "dhlexpress/parcel 7.42 EUR 2026-11-25 guaranteed [rate_1]",
-        "usps/priority 5.10 USD 2026-11-23 [rate_2]",
+        "usps/priority 5.10 USD 2026-11-24 [rate_2]",
         "usps/ground 4.00 USD - [rate_3]",
-        "no: : a rate that cannot be read: invalid type: integer `7`, expected a string",
+        "not now: : a rate that cannot be read: invalid type: integer `7`, expected a string",
         "no: UPS: Ground: rate must be a decimal number such as \"7.42\", is \"dear\"",
         "no: FedEx: too light for us",
     ];
     check(&carrier, &[500], false, &one).await;
     let three = [
         "dhlexpress/parcel 22.26 EUR 2026-11-25 guaranteed [rate_1 rate_1 rate_1]",
-        "usps/priority 15.30 USD 2026-11-23 [rate_2 rate_2 rate_2]",
+        "usps/priority 15.30 USD 2026-11-24 [rate_2 rate_2 rate_2]",
         "usps/ground 12.00 USD - [rate_3 rate_3 rate_3]",
         one[3],
         one[4],
@@ -227,7 +227,7 @@ async fn easypost_has_a_quote_only_where_each_parcel_has_a_price() {
     });
     let carrier = EasyPost::new(settings(&serve(app).await)).unwrap();
     let expected = [
-        "dhl/parcel 7.00 EUR 2026-11-25 [r r]",
+        "dhl/parcel 7.00 EUR 2026-11-26 [r r]",
         "no: DHL: Letter: has prices for 1 of 2 parcels",
         "no: DHL: Abroad: its prices for the parcels do not add up",
         "no: DHL: Late: has prices for 1 of 2 parcels",
@@ -251,7 +251,7 @@ async fn shippo_is_asked_in_strings() {
         {"source": "DPD", "code": "", "text": "no Saturdays"},
     ]});
     let expected = [
-        "dhl_express/dhl_express_worldwide 7.43 EUR 2026-11-23 [rate_a]",
+        "dhl_express/dhl_express_worldwide 7.43 EUR 2026-11-24 [rate_a]",
         "dpd/dpd_classic 4.00 EUR - [rate_c]",
         "no: USPS: usps_priority: currency must be a currency of ISO 4217 such as \"EUR\", is \"XXY\"",
         "not now: UPS: no answer",

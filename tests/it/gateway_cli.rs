@@ -2,6 +2,7 @@
 
 use std::process::Output;
 
+use jiff::{Timestamp, ToSpan as _, tz::TimeZone};
 use serde_json::Value;
 
 use crate::{
@@ -175,6 +176,10 @@ async fn an_import_whose_rows_are_in_doubt_says_how_to_repeat_it() {
     assert_eq!((shop.gateway.level("A").await.on_hand, shop.gateway.level("B").await.on_hand), (5, 6));
 }
 
+fn days_ago(days: i64) -> String {
+    Timestamp::now().to_zoned(TimeZone::UTC).date().saturating_sub(days.days()).to_string()
+}
+
 #[tokio::test]
 async fn a_carrier_is_chosen_and_measured_on_the_command_line() {
     let shop = Shop::of(with_table(Setup::on(Redis::shared().await), "")).await;
@@ -186,8 +191,10 @@ async fn a_carrier_is_chosen_and_measured_on_the_command_line() {
         assert!(ran.stdout.contains(part), "{part:?} is not in {}", ran.stdout);
     }
 
-    let days = "--shipped 2026-02-02 --promised 2026-02-04";
-    let record = format!("carriers record cheap/parcel DE-101:DE-803 {days} --delivered 2026-02-06 --key T1");
+    let [shipped, promised, delivered, later] = [9, 7, 5, 4].map(days_ago);
+    let days = format!("--shipped {shipped} --promised {promised}");
+    let record =
+        format!("carriers record cheap/parcel DE-101:DE-803 {days} --delivered {delivered} --key T1");
     let ran = shop.run(&record).await;
     assert_eq!((ran.code, ran.stdout.contains("recorded, key T1")), (0, true), "{}", ran.stderr);
     let again = shop.json(&record).await;
@@ -195,7 +202,7 @@ async fn a_carrier_is_chosen_and_measured_on_the_command_line() {
         (&again["replayed"], &again["performance"]["delivery_count"]),
         (&Value::Bool(true), &1.into())
     );
-    let other = record.replace("02-06", "02-07");
+    let other = record.replace(&delivered, &later);
     shop.check(&other, 1, &["IDEMPOTENCY_CONFLICT", "differingField=delivered_date", "--key T1"]).await;
     let chosen = shop.json(quote).await;
     assert_eq!(chosen["chosen"]["carrier"], "sure", "one late parcel makes the cheap one dearer: {chosen}");
@@ -213,6 +220,8 @@ async fn a_carrier_is_chosen_and_measured_on_the_command_line() {
     shop.check(&quote.replace("500g", "-5g"), 2, &["--parcel"]).await;
     shop.check(&format!("{quote} --by 2026-02-01"), 2, &["promised_date"]).await;
     shop.check(&format!("{quote} --currency USD"), 2, &["value", "USD"]).await;
-    shop.check("carriers record cheap/parcel DE-101 --shipped 2026-02-02 --promised 2026-02-04", 2, &[])
-        .await;
+    shop.check(&record.replace(":DE-803", ""), 2, &["DE-101"]).await;
+    let old =
+        format!("carriers record cheap/parcel DE-101:DE-803 --shipped {0} --promised {0}", days_ago(100));
+    shop.check(&format!("{old} --failed lost"), 2, &["promised_date", "record_retention"]).await;
 }
