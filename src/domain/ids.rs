@@ -61,6 +61,8 @@ macro_rules! id {
     };
 }
 
+pub(super) use id;
+
 id! {
     /// One stock-keeping unit: 1-128 bytes of printable ASCII without space.
     Sku, ID_BYTES_MAX, "printable ASCII without space", is_graphic

@@ -1,6 +1,6 @@
 //! One POST of JSON, and what its answer, or its absence, means.
 
-use std::{error::Error, fmt, time::Duration};
+use std::{fmt, time::Duration};
 
 use jiff::Timestamp;
 use reqwest::{
@@ -11,7 +11,7 @@ use secrecy::{ExposeSecret as _, SecretString};
 use serde::{Serialize, de::DeserializeOwned};
 
 use super::super::QuoteFault;
-use crate::outbound::{ErrorText, retry_after};
+use crate::outbound::{ErrorText, body_start, retry_after, root_cause};
 
 /// The longest answer that is read: 2 MB, several times what hundreds of quotes take.
 pub const ANSWER_BYTES_MAX: usize = 2_000_000;
@@ -90,7 +90,7 @@ impl Endpoint {
             let text = format!("{status}: redirects are not followed: set url to the final one");
             return QuoteFault::RefusedUs { error: self.said(&text) };
         }
-        let body = body_start(&mut response).await;
+        let body = body_start(&mut response, REFUSAL_BYTES_MAX).await;
         let error = self.said(&format!("{status}: {}", String::from_utf8_lossy(&body)));
         // Who says when to come back refuses nothing for good, whatever the status.
         let after = retry_after(response.headers(), Timestamp::now());
@@ -122,7 +122,7 @@ impl Endpoint {
         } else {
             "the connection broke before the answer was there"
         };
-        self.failed(&format!("{what}: {}", root(error)))
+        self.failed(&format!("{what}: {}", root_cause(error)))
     }
 }
 
@@ -138,29 +138,4 @@ fn is_json(kind: &HeaderValue) -> bool {
     let essence = kind.to_str().unwrap_or_default().split(';').next().unwrap_or_default().trim();
     let essence = essence.to_ascii_lowercase();
     essence == "application/json" || essence == "text/json" || essence.ends_with("+json")
-}
-
-async fn body_start(response: &mut Response) -> Vec<u8> {
-    let mut start = Vec::new();
-    while start.len() < REFUSAL_BYTES_MAX {
-        match response.chunk().await {
-            Ok(Some(chunk)) => {
-                start.extend_from_slice(&chunk[..chunk.len().min(REFUSAL_BYTES_MAX - start.len())])
-            }
-            Ok(None) | Err(_) => break,
-        }
-    }
-    start
-}
-
-/// The innermost cause: the client's own words repeat the url.
-fn root(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = match error.source() {
-        Some(source) => source,
-        None => return "no reason given".to_owned(),
-    };
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

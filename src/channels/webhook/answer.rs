@@ -1,12 +1,12 @@
 //! What the answer of a receiver, or its absence, means for the items of the call.
 
-use std::{error::Error, time::Duration};
+use std::time::Duration;
 
 use jiff::Timestamp;
 use reqwest::{Response, StatusCode};
 
 use super::super::PushOutcome;
-use crate::outbound::{ErrorText, retry_after};
+use crate::outbound::{ErrorText, body_start, retry_after, root_cause};
 
 /// Of the body at most this is read: enough to say what was wrong, and small answers keep their connection.
 const BODY_BYTES_MAX: usize = 4 * 1024;
@@ -14,7 +14,7 @@ const BODY_BYTES_MAX: usize = 4 * 1024;
 /// Reads the answer to a call of so many items. Its status has decided; the body only explains, so a body that breaks off
 /// changes nothing.
 pub(super) async fn outcome(mut response: Response, items: usize) -> PushOutcome {
-    let body = body_start(&mut response).await;
+    let body = body_start(&mut response, BODY_BYTES_MAX).await;
     let status = response.status();
     if status.is_success() {
         return PushOutcome::Applied;
@@ -47,41 +47,16 @@ pub(super) async fn outcome(mut response: Response, items: usize) -> PushOutcome
 /// Tells a call that never went out from one whose answer is missing.
 pub(super) fn no_answer(error: reqwest::Error, timeout: Duration) -> PushOutcome {
     if error.is_connect() {
-        return failed(ErrorText::new(&format!("cannot connect to the receiver: {}", root(&error))));
+        return failed(ErrorText::new(&format!("cannot connect to the receiver: {}", root_cause(&error))));
     }
     let error = if error.is_timeout() {
         ErrorText::new(&format!("no answer within {} ms", timeout.as_millis()))
     } else {
-        ErrorText::new(&format!("the connection broke before the answer came: {}", root(&error)))
+        ErrorText::new(&format!("the connection broke before the answer came: {}", root_cause(&error)))
     };
     PushOutcome::Unknown { error }
 }
 
 fn failed(error: ErrorText) -> PushOutcome {
     PushOutcome::RetryAfter { after: None, throttled: false, error }
-}
-
-async fn body_start(response: &mut Response) -> Vec<u8> {
-    let mut start = Vec::new();
-    while start.len() < BODY_BYTES_MAX {
-        match response.chunk().await {
-            Ok(Some(chunk)) => {
-                start.extend_from_slice(&chunk[..chunk.len().min(BODY_BYTES_MAX - start.len())])
-            }
-            Ok(None) | Err(_) => break,
-        }
-    }
-    start
-}
-
-/// The innermost cause: the client's own words repeat the url, which may hold a password.
-fn root(error: &reqwest::Error) -> String {
-    let mut cause: &dyn Error = match error.source() {
-        Some(source) => source,
-        None => return "no reason given".to_owned(),
-    };
-    while let Some(source) = cause.source() {
-        cause = source;
-    }
-    cause.to_string()
 }

@@ -1,45 +1,21 @@
 //! What a carrier wants for a shipment, and how well it has kept its promises so far.
 
+use std::{fmt, sync::Arc};
+
 use jiff::civil::Date;
 
 use super::{
-    super::text::{Text, TextProblem, check},
+    super::{
+        ids::id,
+        text::{Text, TextProblem, check},
+    },
     Money, Reliability,
 };
-
-use std::{fmt, sync::Arc};
 
 /// Bytes in the longest name of a carrier or service.
 const NAME_BYTES_MAX: usize = 64;
 /// Sources are metric labels, so their names are short.
 const SOURCE_BYTES_MAX: usize = 32;
-
-macro_rules! name {
-    ($(#[$doc:meta])* $name:ident, $max:expr, $alphabet:literal, $allowed:expr) => {
-        $(#[$doc])*
-        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-        pub struct $name(Arc<str>);
-
-        impl $name {
-            /// Accepts the text when it has the right length and alphabet.
-            pub fn parse(text: &str) -> Result<Self, TextProblem> {
-                check(text, $max, $alphabet, $allowed)?;
-                Ok(Self(text.into()))
-            }
-
-            /// The text.
-            pub fn as_str(&self) -> &str {
-                &self.0
-            }
-        }
-
-        impl fmt::Display for $name {
-            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-                f.write_str(&self.0)
-            }
-        }
-    };
-}
 
 fn is_name(byte: u8) -> bool {
     byte.is_ascii_lowercase() || byte.is_ascii_digit() || matches!(byte, b'-' | b'_' | b'.')
@@ -49,15 +25,15 @@ fn is_label(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || byte == b'-' || byte == b'_'
 }
 
-name! {
+id! {
     /// A carrier: 1-64 small letters, digits, `-`, `_` or `.`, so that all sources name it alike; see [`CarrierName::squeezed`].
     CarrierName, NAME_BYTES_MAX, "small letters, digits, '-', '_' or '.'", is_name
 }
-name! {
+id! {
     /// A service of a carrier: 1-64 small letters, digits, `-`, `_` or `.`.
     ServiceName, NAME_BYTES_MAX, "small letters, digits, '-', '_' or '.'", is_name
 }
-name! {
+id! {
     /// A place where prices come from: 1-32 letters, digits, `-` or `_`.
     SourceId, SOURCE_BYTES_MAX, "letters, digits, '-' or '_'", is_label
 }
