@@ -10,11 +10,9 @@ use super::{
     gateway::{Gateway, GatewayArgs},
     moment,
     output::{Output, Row},
+    paging::Paging,
 };
 use crate::proto::{Event, EventKind, EventOrder, ListEventsRequest};
-
-/// Events in one page; the contract sends no more.
-const PAGE_SIZE_MAX: u64 = 1_000;
 
 /// What can be asked about events.
 #[derive(Debug, Subcommand)]
@@ -52,36 +50,24 @@ impl EventsCommand {
 
 impl List {
     async fn run(self, gateway: &Gateway, output: Output) -> Result<Verdict, CliError> {
-        let mut left = if self.limit == 0 { u64::MAX } else { self.limit };
-        let mut page_token = String::new();
+        let mut paging = Paging::new(self.limit);
         loop {
-            let request = gateway.request(self.page(left, page_token));
+            let request = gateway.request(self.page(&paging));
             let page = gateway.inventory().list_events(request).await?.into_inner();
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX);
-            let rows: Vec<_> = page.events.into_iter().take(wanted).map(EventRow::from).collect();
-            if !rows.is_empty() {
-                output.rows(&rows)?;
-            }
-            left = left.saturating_sub(rows.len() as u64);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(Verdict::Fine);
-            }
-            if left == 0 {
-                eprintln!("there may be more: raise --limit, or say --limit 0 for all");
+            if !paging.show::<_, EventRow>(page.events, page.next_page_token, output)? {
                 return Ok(Verdict::Fine);
             }
         }
     }
 
-    fn page(&self, left: u64, page_token: String) -> ListEventsRequest {
+    fn page(&self, paging: &Paging) -> ListEventsRequest {
         let order = if self.newest_first { EventOrder::NewestFirst } else { EventOrder::OldestFirst };
         ListEventsRequest {
             sku: self.sku.clone(),
             start_time: self.since.map(moment::to_proto),
             end_time: self.until.map(moment::to_proto),
-            page_size: i32::try_from(left.min(PAGE_SIZE_MAX)).unwrap_or(i32::MAX),
-            page_token,
+            page_size: paging.page_size(),
+            page_token: paging.token(),
             order: order.into(),
         }
     }
@@ -237,8 +223,8 @@ mod tests {
     #[test]
     fn page_never_asks_for_more_than_is_wanted() {
         let list = List { sku: "A".to_owned(), since: None, until: None, newest_first: true, limit: 0 };
-        assert_eq!(list.page(7, String::new()).page_size, 7);
-        assert_eq!(list.page(u64::MAX, "t".to_owned()).page_size, 1_000);
-        assert_eq!(list.page(7, String::new()).order(), EventOrder::NewestFirst);
+        assert_eq!(list.page(&Paging::new(7)).page_size, 7);
+        assert_eq!(list.page(&Paging::new(0)).page_size, 1_000);
+        assert_eq!(list.page(&Paging::new(7)).order(), EventOrder::NewestFirst);
     }
 }

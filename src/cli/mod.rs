@@ -22,6 +22,7 @@ mod load;
 mod moment;
 mod note;
 mod output;
+mod paging;
 mod repartition;
 mod serve;
 mod shown;

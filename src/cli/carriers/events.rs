@@ -10,6 +10,7 @@ use super::{
         gateway::Gateway,
         moment,
         output::{Output, Row},
+        paging::Paging,
     },
     day,
     judged::JudgedRow,
@@ -19,9 +20,6 @@ use super::{
 use crate::proto::{
     CarrierEvent, CarrierSelection, DeliveryRecord, ListCarrierEventsRequest, carrier_event::What,
 };
-
-/// Events in one page; the contract sends no more.
-const PAGE_SIZE_MAX: u64 = 1_000;
 
 /// Lists the audit trail.
 #[derive(Debug, Args)]
@@ -36,27 +34,15 @@ pub(in crate::cli) struct Events {
 
 impl Events {
     pub(super) async fn run(self, gateway: &Gateway, output: Output) -> Result<Verdict, CliError> {
-        let mut left = if self.limit == 0 { u64::MAX } else { self.limit };
-        let mut page_token = String::new();
+        let mut paging = Paging::new(self.limit);
         loop {
             let request = gateway.request(ListCarrierEventsRequest {
                 order_ref: self.order_ref.clone(),
-                page_size: i32::try_from(left.min(PAGE_SIZE_MAX)).unwrap_or(i32::MAX),
-                page_token,
+                page_size: paging.page_size(),
+                page_token: paging.token(),
             });
             let page = gateway.carriers().list_carrier_events(request).await?.into_inner();
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX);
-            let rows: Vec<_> = page.events.into_iter().take(wanted).map(EventRow::from).collect();
-            if !rows.is_empty() {
-                output.rows(&rows)?;
-            }
-            left = left.saturating_sub(rows.len() as u64);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(Verdict::Fine);
-            }
-            if left == 0 {
-                eprintln!("there may be more: raise --limit, or say --limit 0 for all");
+            if !paging.show::<_, EventRow>(page.events, page.next_page_token, output)? {
                 return Ok(Verdict::Fine);
             }
         }

@@ -8,14 +8,12 @@ use super::{
         failure::CliError,
         gateway::Gateway,
         output::{Output, print_line},
+        paging::Paging,
     },
     performance::PerformanceRow,
     source::SourceRow,
 };
 use crate::proto::ListCarriersRequest;
-
-/// Rows in one page; the contract sends no more.
-const PAGE_SIZE_MAX: u64 = 1_000;
 
 /// Lists sources and carriers.
 #[derive(Debug, Args)]
@@ -30,36 +28,24 @@ pub(in crate::cli) struct List {
 
 impl List {
     pub(super) async fn run(self, gateway: &Gateway, output: Output) -> Result<Verdict, CliError> {
-        let mut left = if self.limit == 0 { u64::MAX } else { self.limit };
-        let mut page_token = String::new();
+        let mut paging = Paging::new(self.limit);
         let mut is_first = true;
         loop {
             let request = gateway.request(ListCarriersRequest {
                 carrier: self.carrier.clone(),
-                page_size: i32::try_from(left.min(PAGE_SIZE_MAX)).unwrap_or(i32::MAX),
-                page_token,
+                page_size: paging.page_size(),
+                page_token: paging.token(),
             });
             let page = gateway.carriers().list_carriers(request).await?.into_inner();
             let sources: Vec<_> = page.sources.into_iter().map(SourceRow::from).collect();
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX);
-            let rows: Vec<_> = page.performances.into_iter().take(wanted).map(PerformanceRow::from).collect();
             if is_first {
                 show_sources(&sources, output)?;
-                if rows.is_empty() && page.next_page_token.is_empty() {
+                if page.performances.is_empty() && page.next_page_token.is_empty() {
                     eprintln!("no delivery was recorded yet: `stockgate carriers record` does");
                 }
             }
-            if !rows.is_empty() {
-                output.rows(&rows)?;
-            }
             is_first = false;
-            left = left.saturating_sub(rows.len() as u64);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(Verdict::Fine);
-            }
-            if left == 0 {
-                eprintln!("there may be more: raise --limit, or say --limit 0 for all");
+            if !paging.show::<_, PerformanceRow>(page.performances, page.next_page_token, output)? {
                 return Ok(Verdict::Fine);
             }
         }

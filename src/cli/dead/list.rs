@@ -3,14 +3,11 @@
 use clap::Args;
 
 use super::{
-    super::{Verdict, failure::CliError, gateway::Gateway, output::Output},
+    super::{Verdict, failure::CliError, gateway::Gateway, output::Output, paging::Paging},
     filter::FilterArgs,
     letter::LetterRow,
 };
 use crate::proto::ListDeadLettersRequest;
-
-/// Letters in one page; the contract sends no more.
-const PAGE_SIZE_MAX: u64 = 1_000;
 
 /// Lists dead letters.
 #[derive(Debug, Args)]
@@ -24,29 +21,17 @@ pub(in crate::cli) struct List {
 
 impl List {
     pub(super) async fn run(self, gateway: &Gateway, output: Output) -> Result<Verdict, CliError> {
-        let mut left = if self.limit == 0 { u64::MAX } else { self.limit };
-        let mut page_token = String::new();
+        let mut paging = Paging::new(self.limit);
         loop {
             let request = gateway.request(ListDeadLettersRequest {
                 channel: self.filter.channel.clone(),
                 sku: self.filter.sku.clone(),
                 error_contains: self.filter.error_contains.clone(),
-                page_size: i32::try_from(left.min(PAGE_SIZE_MAX)).unwrap_or(i32::MAX),
-                page_token,
+                page_size: paging.page_size(),
+                page_token: paging.token(),
             });
             let page = gateway.channels().list_dead_letters(request).await?.into_inner();
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX);
-            let rows: Vec<_> = page.dead_letters.into_iter().take(wanted).map(LetterRow::from).collect();
-            if !rows.is_empty() {
-                output.rows(&rows)?;
-            }
-            left = left.saturating_sub(rows.len() as u64);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(Verdict::Fine);
-            }
-            if left == 0 {
-                eprintln!("there may be more: raise --limit, or say --limit 0 for all");
+            if !paging.show::<_, LetterRow>(page.dead_letters, page.next_page_token, output)? {
                 return Ok(Verdict::Fine);
             }
         }

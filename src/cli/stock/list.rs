@@ -2,11 +2,10 @@
 
 use clap::Args;
 
-use super::super::{Verdict, failure::CliError, gateway::Gateway, output::Output, shown::StockRow};
+use super::super::{
+    Verdict, failure::CliError, gateway::Gateway, output::Output, paging::Paging, shown::StockRow,
+};
 use crate::proto::ListStockRequest;
-
-/// SKUs in one page; the contract sends no more.
-const PAGE_SIZE_MAX: u64 = 1_000;
 
 /// Lists all SKUs.
 #[derive(Debug, Args)]
@@ -18,24 +17,12 @@ pub(in crate::cli) struct List {
 
 impl List {
     pub(super) async fn run(self, gateway: &Gateway, output: Output) -> Result<Verdict, CliError> {
-        let mut left = if self.limit == 0 { u64::MAX } else { self.limit };
-        let mut page_token = String::new();
+        let mut paging = Paging::new(self.limit);
         loop {
-            let page_size = i32::try_from(left.min(PAGE_SIZE_MAX)).unwrap_or(i32::MAX);
-            let request = gateway.request(ListStockRequest { page_size, page_token });
+            let request = gateway
+                .request(ListStockRequest { page_size: paging.page_size(), page_token: paging.token() });
             let page = gateway.inventory().list_stock(request).await?.into_inner();
-            let wanted = usize::try_from(left).unwrap_or(usize::MAX);
-            let rows: Vec<_> = page.stocks.into_iter().take(wanted).map(StockRow::from).collect();
-            if !rows.is_empty() {
-                output.rows(&rows)?;
-            }
-            left = left.saturating_sub(rows.len() as u64);
-            page_token = page.next_page_token;
-            if page_token.is_empty() {
-                return Ok(Verdict::Fine);
-            }
-            if left == 0 {
-                eprintln!("there is more: raise --limit, or say --limit 0 for all");
+            if !paging.show::<_, StockRow>(page.stocks, page.next_page_token, output)? {
                 return Ok(Verdict::Fine);
             }
         }
